@@ -1,0 +1,3 @@
+//! SmartStack's per-host daemon.
+pub mod registry;
+pub mod synapse;

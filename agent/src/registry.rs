@@ -1,0 +1,112 @@
+//! Where records live: one interface, two implementations.
+//!
+//! A registry is a pair of conversations. Inward, the nerve wing says which records this host wants
+//! ([`Wanted`]) and learns what became of them ([`Published`]). Outward, the synapse wing says which
+//! namespaces it wants to know about and gets their records as last read ([`Observed`]).
+//! Both ends are snapshots on `tokio::sync::watch`, so nothing stale is ever queued.
+
+pub mod layout;
+pub mod record;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use soa_configs::Namespace;
+use tokio::sync::{mpsc, watch};
+
+pub use layout::{Layout, ParentPath};
+pub use record::Record;
+
+/// One running container (its full id), or one configured local process (`local:NAME`).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub Arc<str>);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One record of this host: a task under one parent. A record belongs to one task for its whole life.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordKey {
+    pub parent: ParentPath,
+    pub task: TaskId,
+}
+
+/// The records this host wants, from the nerve wing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// False until containers and soa-configs have been read once: until then nothing left over from
+    /// an earlier life of this host may be removed.
+    pub complete: bool,
+    pub records: BTreeMap<RecordKey, Record>,
+    /// Registrations whose health is not known yet. A record that an earlier life of this host left
+    /// for the same parent, host and port stays until the verdict is in.
+    pub undecided: BTreeSet<(ParentPath, IpAddr, u16)>,
+}
+
+/// What became of the wanted records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    pub connected: bool,
+    /// The znode of each record that is in the registry.
+    pub records: BTreeMap<RecordKey, String>,
+    /// Why a record is not there yet.
+    pub failures: BTreeMap<RecordKey, String>,
+}
+
+/// All watched namespaces as last read.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    pub connected: bool,
+    /// A namespace is missing until it has been read once.
+    pub namespaces: BTreeMap<Namespace, Arc<Listing>>,
+}
+
+/// The records of one namespace, as of one complete read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Ordered by znode name.
+    pub records: Vec<SeenRecord>,
+    /// Children that could not be understood: znode name and reason.
+    pub refused: Vec<(String, String)>,
+    /// Grows with every read of this namespace, also when nothing changed; tells a confirming read
+    /// from the first one.
+    pub generation: u64,
+    pub read_at: SystemTime,
+}
+
+/// A record and the znode it was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenRecord {
+    pub znode: String,
+    pub record: Record,
+}
+
+/// What a registry implementation is given.
+#[derive(Debug)]
+pub struct Inputs {
+    pub wanted: watch::Receiver<Arc<Wanted>>,
+    pub namespaces: watch::Receiver<Arc<BTreeSet<Namespace>>>,
+    /// Namespaces to be read again now, whatever the watches say (the guard's second look).
+    pub reread: mpsc::Receiver<Namespace>,
+}
+
+/// What a registry implementation gives.
+#[derive(Debug)]
+pub struct Outputs {
+    pub published: watch::Sender<Arc<Published>>,
+    pub observed: watch::Sender<Arc<Observed>>,
+}

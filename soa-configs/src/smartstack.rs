@@ -1,0 +1,73 @@
+//! `smartstack.yaml`: the namespaces of one service.
+
+use std::{num::NonZeroU16, time::Duration};
+
+use indexmap::IndexMap;
+
+/// What a namespace speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Http,
+    Https,
+    Tcp,
+}
+
+impl Mode {
+    /// As written in `smartstack.yaml` and in hacheck's paths.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// One namespace of a `smartstack.yaml`, checked (synapse.md §8.4, nerve.md §7.4).
+///
+/// Keys that this version does not act on are accepted and left alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamespaceConfig {
+    /// Where HAProxy listens. `None`: discovery only (`proxy_port: null`).
+    pub proxy_port: Option<NonZeroU16>,
+    /// Default `http`.
+    pub mode: Mode,
+    /// Location types in which records are published. Default `[region]`.
+    pub advertise: Vec<String>,
+    /// The location type whose records HAProxy uses. Default `region`.
+    pub discover: String,
+    /// `healthcheck_mode`, default: [`Self::mode`].
+    pub healthcheck_mode: Mode,
+    /// `healthcheck_uri`, exactly one leading slash. Default `/status`.
+    pub healthcheck_uri: String,
+    /// `healthcheck_port`, default: the task's port.
+    pub healthcheck_port: Option<NonZeroU16>,
+    /// `healthcheck_timeout_s`, default 1 s. The pause between two checks is this plus 1 s.
+    pub healthcheck_timeout: Duration,
+    /// `healthcheck_body_expect`: a text the body must contain.
+    pub healthcheck_body_expect: Option<String>,
+    /// `extra_healthcheck_headers`, in file order.
+    pub extra_healthcheck_headers: IndexMap<String, String>,
+    /// `extra_headers`, set on requests, in file order.
+    pub extra_headers: IndexMap<String, String>,
+    /// `timeout_connect_ms`.
+    pub timeout_connect: Option<Duration>,
+    /// `timeout_server_ms`.
+    pub timeout_server: Option<Duration>,
+    /// `timeout_client_ms`.
+    pub timeout_client: Option<Duration>,
+    /// `retries`.
+    pub retries: Option<u16>,
+    /// `balance`: `leastconn` or `roundrobin`; other values are ignored (synapse.md §8.4).
+    pub balance: Option<Balance>,
+    /// `keepalive`, default false.
+    pub keepalive: bool,
+}
+
+/// How HAProxy chooses a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    Leastconn,
+    Roundrobin,
+}
