@@ -3,10 +3,21 @@
 //!
 //! No network and no clock: a caller says when to look again, this crate says what is there.
 
+pub mod file;
+pub mod instances;
+pub mod locations;
 pub mod names;
+pub mod paasta;
 pub mod place;
 pub mod smartstack;
+pub mod topology;
+pub mod tree;
+mod values;
+mod yaml;
 
-pub use names::{InvalidName, Namespace};
+pub use file::{FileError, Problem};
+pub use instances::InstanceConfig;
+pub use names::{Cluster, InvalidName, Namespace};
 pub use place::Place;
-pub use smartstack::{Mode, NamespaceConfig};
+pub use smartstack::{Balance, Mode, NamespaceConfig, SmartstackFile};
+pub use tree::{Snapshot, Tree};

@@ -1,6 +1,8 @@
 //! Names as the fleet writes them.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, path::Path, str::FromStr, sync::Arc};
+
+use crate::file::FileError;
 
 /// One load-balanced pool, written `service.namespace`.
 ///
@@ -22,6 +24,16 @@ pub struct InvalidName {
 const MAX_LENGTH: usize = 200;
 
 impl Namespace {
+    /// # Errors
+    /// When `service.namespace` is no such name, or `service` itself holds a dot.
+    pub fn new(service: &str, namespace: &str) -> Result<Self, InvalidName> {
+        let name: Self = format!("{service}.{namespace}").parse()?;
+        if name.service() == service {
+            return Ok(name);
+        }
+        Err(InvalidName { text: name.to_string(), reason: "a service has no dot in its name" })
+    }
+
     /// The whole name, `service.namespace`.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -90,6 +102,65 @@ impl<'de> serde::Deserialize<'de> for Namespace {
     }
 }
 
+/// The name of a cluster, as in `marathon-norcal-devc.yaml`: letters, digits, `_` and `-`, because it
+/// is a piece of a file name. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cluster(Arc<str>);
+
+/// Why a text is not a [`Cluster`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not the name of a cluster (letters, digits, `_`, `-`)", .0.escape_debug())]
+pub struct InvalidCluster(String);
+
+impl Cluster {
+    /// The name as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Cluster {
+    type Err = InvalidCluster;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCluster> {
+        if is_word(text) {
+            return Ok(Self(text.into()));
+        }
+        Err(InvalidCluster(text.chars().take(MAX_LENGTH).collect()))
+    }
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether this can be a service, an instance or a cluster: dots would divide Marathon's ids in the
+/// wrong place (nerve.md §7.2).
+pub(crate) fn is_word(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    !text.is_empty() && text.len() <= MAX_LENGTH && text.chars().all(allowed)
+}
+
+/// The name of a service is that of its directory, so the fault is shown at a file of it.
+pub(crate) fn check_service(service: &str, file: &Path) -> Result<(), FileError> {
+    if is_word(service) {
+        return Ok(());
+    }
+    let reason = format!(
+        "the directory {service:?} is not the name of a service (letters, digits, `_`, `-`)"
+    );
+    Err(FileError::Invalid { file: file.to_owned(), reason })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +178,16 @@ mod tests {
         {
             assert!(text.parse::<Namespace>().is_err(), "{text:?} was taken");
         }
+        assert!(Namespace::new("a.b", "main").is_err());
         assert!("a".repeat(100).parse::<Namespace>().is_err());
         assert!(format!("{}.main", "a".repeat(300)).parse::<Namespace>().is_err());
+    }
+
+    #[test]
+    fn a_cluster_cannot_leave_its_directory() {
+        assert_eq!("norcal-devc".parse::<Cluster>().unwrap().as_str(), "norcal-devc");
+        for text in ["", "..", "a/b", "a.b", "a b", "a\n"] {
+            assert!(text.parse::<Cluster>().is_err(), "{text:?} was taken");
+        }
     }
 }

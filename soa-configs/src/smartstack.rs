@@ -1,8 +1,24 @@
 //! `smartstack.yaml`: the namespaces of one service.
 
-use std::{num::NonZeroU16, time::Duration};
+mod raw;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
+    num::NonZeroU16,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use indexmap::IndexMap;
+
+use self::raw::Raw;
+use crate::{
+    file::FileError,
+    names::{self, Namespace},
+    yaml,
+};
 
 /// What a namespace speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +43,7 @@ impl Mode {
 /// One namespace of a `smartstack.yaml`, checked (synapse.md §8.4, nerve.md §7.4).
 ///
 /// Keys that this version does not act on are accepted and left alone.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceConfig {
     /// Where HAProxy listens. `None`: discovery only (`proxy_port: null`).
     pub proxy_port: Option<NonZeroU16>,
@@ -71,3 +87,42 @@ pub enum Balance {
     Leastconn,
     Roundrobin,
 }
+
+/// The contents of one `smartstack.yaml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SmartstackFile {
+    /// The namespaces with a `proxy_port`, be it null.
+    pub namespaces: BTreeMap<Namespace, Arc<NamespaceConfig>>,
+    /// Namespaces whose `proxy_port` is absent or negative: known, but neither proxied nor
+    /// registered (synapse.md §8.3, nerve.md §7.3).
+    pub without_proxy_port: BTreeSet<Namespace>,
+}
+
+/// Parses the text of the `smartstack.yaml` of `service`; `file` is for the messages.
+///
+/// # Errors
+/// The first fault, with its place: the file is taken as a whole or not at all.
+pub fn parse(service: &str, file: &Path, text: &str) -> Result<SmartstackFile, FileError> {
+    names::check_service(service, file)?;
+    let entry = |key: &str| match Namespace::new(service, key) {
+        Ok(_) => Ok(Some(PhantomData::<Option<Raw>>)),
+        Err(error) => Err(error.to_string()),
+    };
+    let mut parsed = SmartstackFile::default();
+    for (key, raw) in yaml::parse_with(file, text, yaml::Entries(entry))? {
+        let name = Namespace::new(service, &key)
+            .map_err(|e| FileError::Invalid { file: file.to_owned(), reason: e.to_string() })?;
+        match raw.and_then(Raw::check) {
+            Some(config) => {
+                parsed.namespaces.insert(name, Arc::new(config));
+            }
+            None => {
+                parsed.without_proxy_port.insert(name);
+            }
+        }
+    }
+    Ok(parsed)
+}
+
+#[cfg(test)]
+mod tests;

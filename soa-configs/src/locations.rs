@@ -1,0 +1,125 @@
+//! Where this host is: its own place of each location type (nerve.md §5.3).
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    Place,
+    file::{self, FileError, Problem},
+    values::LocationType,
+};
+
+/// The places of this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locations {
+    /// All location types of the fleet, widest first.
+    pub types: Vec<String>,
+    /// The places of this host, widest first, at most one of each type. Never empty.
+    pub own: Vec<Place>,
+    /// Types of which this host's location is not known, and why.
+    pub unknown: Vec<Problem>,
+}
+
+/// Why it is not known where this host is. The caller may assume something, and has to say so.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The list of types cannot be read, or is none.
+    #[error("the location types are not known")]
+    Types(#[source] FileError),
+    /// There are types, and no readable location of any of them.
+    #[error("{} holds no location of a type of {}", .dir.display(), .types_file.display())]
+    NoLocation { dir: PathBuf, types_file: PathBuf, unknown: Vec<Problem> },
+}
+
+/// Reads the types from `types_file` (a JSON list, widest first) and the location of each from the
+/// file `dir/<type>`.
+///
+/// # Errors
+/// When no type or no location is known; a single missing location is no error.
+pub fn read(dir: &Path, types_file: &Path) -> Result<Locations, Error> {
+    let types = types(types_file).map_err(Error::Types)?;
+    let mut own = Vec::new();
+    let mut unknown = Vec::new();
+    for kind in &types {
+        match place(&dir.join(kind), kind) {
+            Ok(place) => own.push(place),
+            Err(error) => unknown.push(Problem::from(&error)),
+        }
+    }
+    if own.is_empty() {
+        let (dir, types_file) = (dir.to_owned(), types_file.to_owned());
+        return Err(Error::NoLocation { dir, types_file, unknown });
+    }
+    Ok(Locations { types, own, unknown })
+}
+
+fn types(file: &Path) -> Result<Vec<String>, FileError> {
+    let listed: Vec<LocationType> = file::read_json(file)?;
+    let mut types: Vec<String> = Vec::with_capacity(listed.len());
+    for LocationType(kind) in listed {
+        if !types.contains(&kind) {
+            types.push(kind);
+        }
+    }
+    Ok(types)
+}
+
+fn place(file: &Path, kind: &str) -> Result<Place, FileError> {
+    let text = file::read(file)?;
+    Place::new(kind, text.trim())
+        .map_err(|e| FileError::Invalid { file: file.to_owned(), reason: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Write};
+
+    use super::*;
+
+    fn nail(files: &[(&str, &str)]) -> (tempfile::TempDir, Result<Locations, Error>) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            File::create(dir.path().join(name)).unwrap().write_all(text.as_bytes()).unwrap();
+        }
+        let read = read(dir.path(), &dir.path().join("location_types.json"));
+        (dir, read)
+    }
+
+    const TYPES: (&str, &str) =
+        ("location_types.json", r#"["ecosystem", "superregion", "region", "habitat"]"#);
+
+    #[test]
+    fn own_places_come_widest_first() {
+        let habitat = ("habitat", "uswest1adevc");
+        let (_dir, read) =
+            nail(&[TYPES, habitat, ("ecosystem", "devc\n"), ("region", " uswest1-devc \n")]);
+        let read = read.unwrap();
+        let own: Vec<_> = read.own.iter().map(Place::as_str).collect();
+        assert_eq!(own, ["ecosystem:devc", "region:uswest1-devc", "habitat:uswest1adevc"]);
+        assert_eq!(read.types, ["ecosystem", "superregion", "region", "habitat"]);
+        assert_eq!(read.unknown.len(), 1);
+        assert!(read.unknown[0].file.ends_with("superregion"));
+    }
+
+    #[test]
+    fn a_location_that_is_no_word_is_not_a_place() {
+        let (_dir, read) = nail(&[TYPES, ("region", "us west"), ("habitat", "")]);
+        match read.unwrap_err() {
+            Error::NoLocation { unknown, .. } => {
+                assert!(unknown[2].one_line.contains("`region:us west` is not a TYPE:LOCATION"));
+                assert!(unknown[3].one_line.contains("`habitat:` is not a TYPE:LOCATION"));
+            }
+            error @ Error::Types(_) => panic!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn without_types_nothing_is_known() {
+        for files in [&[][..], &[("location_types.json", "{}")], &[("location_types.json", "[1]")]]
+        {
+            assert!(matches!(nail(files).1, Err(Error::Types(_))));
+        }
+        let outside = ("location_types.json", r#"["../../etc/passwd"]"#);
+        assert!(matches!(nail(&[outside]).1, Err(Error::Types(_))));
+        assert!(matches!(nail(&[("location_types.json", "[]")]).1, Err(Error::NoLocation { .. })));
+    }
+}
