@@ -88,7 +88,7 @@ mod tests {
             ("{a: 2181}", "local.yaml: expected a list at line 1, column 1"),
             ("- [a]", "local.yaml: "),
             ("- [a, 1, 2]", "local.yaml: "),
-            ("- [a, 0]", "expected a port from 1 to 65535 at line 1, column 7"),
+            ("- [a, 0]", "expected a port from 1 to 65535, found 0 at line 1, column 7"),
             ("- ['a,b', 2181]", "\"a,b\" is no host; expected a host name or an address"),
             ("- ['a/b', 2181]", "is no host"),
         ] {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, num::NonZeroU16, time::Duration};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, Unexpected, Visitor},
+    de::{self, Visitor},
 };
 
 use crate::{Mode, Namespace, Place};
@@ -14,6 +14,7 @@ const MAX_TEXT: usize = 1024;
 /// HAProxy's timers are 32 bits wide and signed.
 const MAX_MILLIS: i64 = i32::MAX as i64;
 const MAX_SECONDS: f64 = 3600.0;
+const SECONDS: &str = "seconds above 0 and up to 3600";
 
 /// A TCP port.
 #[derive(Clone, Copy)]
@@ -78,18 +79,23 @@ impl<'de, T, F: Fn(i64) -> Option<T>> Visitor<'de> for Whole<F> {
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        (self.convert)(number).ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+        (self.convert)(number).ok_or_else(|| fault(self.expected, number))
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
         let converted = i64::try_from(number).ok().and_then(&self.convert);
-        converted.ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
+        converted.ok_or_else(|| fault(self.expected, number))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
         let converted = text.parse().ok().and_then(&self.convert);
-        converted.ok_or_else(|| E::invalid_value(Unexpected::Str(&shortened(text)), &self))
+        converted.ok_or_else(|| fault(self.expected, format_args!("{:?}", shortened(text))))
     }
+}
+
+/// Not [`de::Error::invalid_value`]: the parser would show the place of the key.
+fn fault<E: de::Error>(expected: &str, found: impl fmt::Display) -> E {
+    E::custom(format_args!("expected {expected}, found {found}"))
 }
 
 /// `healthcheck_timeout_s`.
@@ -107,7 +113,7 @@ impl Visitor<'_> for SecondsVisitor {
     type Value = Duration;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("seconds above 0 and up to 3600")
+        f.write_str(SECONDS)
     }
 
     fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Duration, E> {
@@ -115,7 +121,7 @@ impl Visitor<'_> for SecondsVisitor {
         in_range
             .and_then(|s| Duration::try_from_secs_f64(s).ok())
             .filter(|timeout| !timeout.is_zero())
-            .ok_or_else(|| E::invalid_value(Unexpected::Float(seconds), &self))
+            .ok_or_else(|| fault(SECONDS, seconds))
     }
 
     fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Duration, E> {

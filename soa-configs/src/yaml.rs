@@ -35,7 +35,6 @@ where
         legacy_octal_numbers: true,
         budget: serde_yaml::budget! {
             max_depth: MAX_DEPTH,
-            max_documents: 1,
             max_nodes: 100_000,
             max_events: 250_000,
         },
