@@ -1,1 +1,69 @@
-fn main() {}
+//! `paasta-master`: beside Marathon and Chronos, what soa-configs ask of this cluster.
+
+mod instances;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+/// What soa-configs ask of Marathon and Chronos in this cluster.
+#[derive(Parser)]
+#[command(name = "paasta-master", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Instances(instances::Arguments),
+}
+
+/// How a command ended, for whoever runs it from a script.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Complete,
+    /// Something was broken; the rest was done.
+    Incomplete,
+    /// It cannot be done without another argument or setting.
+    Usage,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Complete => Self::SUCCESS,
+            Outcome::Incomplete => Self::from(1),
+            Outcome::Usage => Self::from(2),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Instances(arguments) => instances::run(&arguments),
+    };
+    match result {
+        Ok(outcome) => outcome.into(),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            Outcome::Incomplete.into()
+        }
+    }
+}
+
+/// The reader of a pipe, such as `head`, has seen enough.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Says on standard error what is wrong.
+fn complain(message: &str) {
+    // Nobody is left to be told when this fails.
+    let _ = writeln!(io::stderr(), "error: {message}");
+}

@@ -14,7 +14,7 @@ use crate::{
     Cluster, Namespace,
     file::FileError,
     names,
-    values::{Port, Registration},
+    values::{Port, Registration, shortened},
     yaml,
 };
 
@@ -52,10 +52,13 @@ pub fn parse(
             return Ok(None);
         }
         if !names::is_word(key) {
-            return Err(format!("{key:?} is not the name of an instance (letters, digits, _, -)"));
+            let shown = shortened(key);
+            return Err(format!(
+                "{shown:?} is not the name of an instance (letters, digits, _, -)"
+            ));
         }
         let default = Namespace::new(service, key).map_err(|error| error.to_string())?;
-        Ok(Some(Instance { default, cluster }))
+        Ok(Some((key.to_owned(), Instance { default, cluster })))
     };
     let instances = yaml::parse_with(file, text, yaml::Entries(entry))?;
     Ok(instances.into_iter().map(|(name, config)| (name, Arc::new(config))).collect())

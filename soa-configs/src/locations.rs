@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     Place,
-    file::{self, FileError, Problem},
+    file::{self, FileError, Problem, Shown},
     values::LocationType,
 };
 
@@ -26,7 +26,7 @@ pub enum Error {
     #[error("the location types are not known")]
     Types(#[source] FileError),
     /// There are types, and no readable location of any of them.
-    #[error("{} holds no location of a type of {}", .dir.display(), .types_file.display())]
+    #[error("{} holds no location of a type of {}", Shown(dir), Shown(types_file))]
     NoLocation { dir: PathBuf, types_file: PathBuf, unknown: Vec<Problem> },
 }
 

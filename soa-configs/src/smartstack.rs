@@ -105,13 +105,11 @@ pub struct SmartstackFile {
 pub fn parse(service: &str, file: &Path, text: &str) -> Result<SmartstackFile, FileError> {
     names::check_service(service, file)?;
     let entry = |key: &str| match Namespace::new(service, key) {
-        Ok(_) => Ok(Some(PhantomData::<Option<Raw>>)),
+        Ok(name) => Ok(Some((name, PhantomData::<Option<Raw>>))),
         Err(error) => Err(error.to_string()),
     };
     let mut parsed = SmartstackFile::default();
-    for (key, raw) in yaml::parse_with(file, text, yaml::Entries(entry))? {
-        let name = Namespace::new(service, &key)
-            .map_err(|e| FileError::Invalid { file: file.to_owned(), reason: e.to_string() })?;
+    for (name, raw) in yaml::parse_with(file, text, yaml::Entries(entry))? {
         match raw.and_then(Raw::check) {
             Some(config) => {
                 parsed.namespaces.insert(name, Arc::new(config));

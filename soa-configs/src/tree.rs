@@ -1,8 +1,8 @@
 //! The tree of soa-configs, kept up to date by looking at it again and again.
 //!
-//! Only files that changed are read. A file that became broken keeps its last good state, and a
-//! directory that cannot be listed, or that is suddenly empty, changes nothing: blindness is not
-//! emptiness.
+//! Only files that changed are read. Blindness is not emptiness: a file that became broken keeps its
+//! last good state, and a directory that cannot be listed changes nothing. A file or directory that
+//! is suddenly empty is believed at the second look.
 
 mod service;
 mod snapshot;
@@ -91,6 +91,7 @@ impl Tree {
         let names = match list(&self.soa_dir) {
             Ok(names) => names,
             Err(source) => {
+                self.emptied = false;
                 return self.refuse(Refused::Unreadable { dir: self.soa_dir.clone(), source });
             }
         };

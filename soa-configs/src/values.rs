@@ -132,6 +132,13 @@ impl Visitor<'_> for SecondsVisitor {
     fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Duration, E> {
         self.visit_u64(u64::try_from(seconds).unwrap_or(0))
     }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+        match text.parse() {
+            Ok(seconds) => self.visit_f64(seconds),
+            Err(_) => Err(fault(SECONDS, format_args!("{:?}", shortened(text)))),
+        }
+    }
 }
 
 /// Implements [`Deserialize`] for a type by a function from text.
@@ -208,7 +215,12 @@ from_text!(Registration, |text| text.parse().map(Self).map_err(|e| format!("{e}"
 
 /// The start of a text that somebody got wrong, for a message about it.
 pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(60) {
+    shortened_to(60, text)
+}
+
+/// At most `limit` characters of a text, and dots if it goes on.
+pub(crate) fn shortened_to(limit: usize, text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(limit) {
         None => Cow::Borrowed(text),
         Some((cut, _)) => Cow::Owned(format!("{}...", &text[..cut])),
     }

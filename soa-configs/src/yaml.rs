@@ -2,7 +2,7 @@
 //!
 //! Merge keys, last duplicate wins, `0755` is octal (marathon-sync.md §2.1).
 
-use std::{borrow::Cow, fmt, marker::PhantomData, path::Path};
+use std::{borrow::Cow, fmt, hash::Hash, marker::PhantomData, path::Path};
 
 use indexmap::IndexMap;
 use serde::{
@@ -11,10 +11,15 @@ use serde::{
 };
 use serde_yaml::{Error, MessageFormatter, UserMessageFormatter};
 
-use crate::file::{FileError, Shown};
+use crate::{
+    file::{FileError, Shown},
+    values::shortened_to,
+};
 
 /// Real files have a depth of 4; a deep one could only be meant to exhaust the stack.
 const MAX_DEPTH: usize = 32;
+/// Messages may quote a whole value; this many characters of one are enough.
+const MAX_MESSAGE: usize = 300;
 
 /// Parses a document into `T`.
 pub(crate) fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, FileError> {
@@ -43,13 +48,14 @@ where
         .map_err(|error| FileError::Yaml { file: file.to_owned(), error: Box::new(error) })
 }
 
-/// The fault with the lines around it.
+/// The fault with the lines around it. Whoever shows it says that it is an error.
 pub(crate) fn render(file: &Path, error: &Error) -> String {
     let name = Shown(file).to_string();
-    error.render_with_options(serde_yaml::render_options! {
+    let shown = error.render_with_options(serde_yaml::render_options! {
         formatter: &Wording,
         source_name: Some(&name),
-    })
+    });
+    shown.strip_prefix("error: ").map(str::to_owned).unwrap_or(shown)
 }
 
 /// The fault on one line.
@@ -63,13 +69,17 @@ struct Wording;
 
 impl MessageFormatter for Wording {
     fn format_message<'a>(&self, error: &'a Error) -> Cow<'a, str> {
-        match error {
+        let message = match error {
             Error::Unexpected { expected: "mapping start", .. } => "expected a map".into(),
             Error::Unexpected { expected: "sequence start", .. } => "expected a list".into(),
             Error::Unexpected { expected: "string scalar", .. } => "expected a text".into(),
             Error::NullIntoString { .. } => "expected a text, found nothing".into(),
             Error::InvalidScalar { ty: "boolean", .. } => "expected true or false".into(),
             _ => UserMessageFormatter.format_message(error),
+        };
+        match shortened_to(MAX_MESSAGE, &message) {
+            Cow::Borrowed(_) => message,
+            Cow::Owned(short) => short.into(),
         }
     }
 }
@@ -77,27 +87,30 @@ impl MessageFormatter for Wording {
 /// The top level of a file: a map whose keys name something, in file order. Nothing at all is an
 /// empty map.
 ///
-/// `entry` judges a key: the seed that reads its value, `None` to skip it, or why it is no name.
+/// The function judges a key: what it names and the seed that reads its value, `None` to skip it, or
+/// why it is no name.
 pub(crate) struct Entries<F>(pub(crate) F);
 
-impl<'de, F, S> DeserializeSeed<'de> for Entries<F>
+impl<'de, F, K, S> DeserializeSeed<'de> for Entries<F>
 where
-    F: FnMut(&str) -> Result<Option<S>, String>,
+    F: FnMut(&str) -> Result<Option<(K, S)>, String>,
+    K: Eq + Hash,
     S: DeserializeSeed<'de>,
 {
-    type Value = IndexMap<String, S::Value>;
+    type Value = IndexMap<K, S::Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Self::Value, D::Error> {
         de.deserialize_option(self)
     }
 }
 
-impl<'de, F, S> Visitor<'de> for Entries<F>
+impl<'de, F, K, S> Visitor<'de> for Entries<F>
 where
-    F: FnMut(&str) -> Result<Option<S>, String>,
+    F: FnMut(&str) -> Result<Option<(K, S)>, String>,
+    K: Eq + Hash,
     S: DeserializeSeed<'de>,
 {
-    type Value = IndexMap<String, S::Value>;
+    type Value = IndexMap<K, S::Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map")
@@ -113,10 +126,10 @@ where
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = IndexMap::new();
-        while let Some((name, seed)) = map.next_key_seed(Key(&mut self.0))? {
-            match seed {
-                Some(seed) => {
-                    entries.insert(name, map.next_value_seed(seed)?);
+        while let Some(entry) = map.next_key_seed(Key(&mut self.0))? {
+            match entry {
+                Some((key, seed)) => {
+                    entries.insert(key, map.next_value_seed(seed)?);
                 }
                 None => {
                     map.next_value::<IgnoredAny>()?;
@@ -130,15 +143,14 @@ where
 /// Judges a key while the parser still stands on it, so that a fault points there.
 struct Key<'f, F>(&'f mut F);
 
-impl<'de, F, S> DeserializeSeed<'de> for Key<'_, F>
+impl<'de, F, T> DeserializeSeed<'de> for Key<'_, F>
 where
-    F: FnMut(&str) -> Result<Option<S>, String>,
+    F: FnMut(&str) -> Result<T, String>,
 {
-    type Value = (String, Option<S>);
+    type Value = T;
 
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Self::Value, D::Error> {
-        let name = <String as serde::Deserialize>::deserialize(de)?;
-        let seed = (self.0)(&name).map_err(D::Error::custom)?;
-        Ok((name, seed))
+    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<T, D::Error> {
+        let key = <String as serde::Deserialize>::deserialize(de)?;
+        (self.0)(&key).map_err(D::Error::custom)
     }
 }

@@ -164,7 +164,7 @@ fn a_fault_is_named_with_its_place() {
         ("healthcheck_timeout_s: 1.0e-12", "expected seconds above 0 and up to 3600"),
         ("healthcheck_timeout_s: .inf", "at line 3, column 26"),
         ("healthcheck_timeout_s: .nan", "at line 3, column 26"),
-        ("healthcheck_timeout_s: soon", "expected seconds above 0 and up to 3600"),
+        ("healthcheck_timeout_s: soon", "up to 3600, found \"soon\" at line 3, column 26"),
         ("healthcheck_uri: /a b", "\"/a b\" is no path"),
         ("healthcheck_uri: \"/a\\nb\"", "\"/a\\nb\" is no path"),
         ("advertise: region", "expected a list at line 3, column 14"),
@@ -211,7 +211,7 @@ fn a_fault_outside_of_a_namespace_is_named_too() {
 fn a_fault_shows_the_text_around_it() {
     let shown = parsed("main:\n  proxy_port: 20001\n  mode: udp\n").unwrap_err().to_string();
     let wanted = "\
-error: line 3 column 9: \"udp\" is no mode; expected http, https or tcp
+line 3 column 9: \"udp\" is no mode; expected http, https or tcp
  --> /soa/web/smartstack.yaml:3:9
   |
 1 | main:
@@ -219,6 +219,21 @@ error: line 3 column 9: \"udp\" is no mode; expected http, https or tcp
 3 |   mode: udp
   |         ^ \"udp\" is no mode; expected http, https or tcp";
     assert_eq!(shown, wanted);
+}
+
+#[test]
+fn a_message_stays_short() {
+    let long = "x".repeat(100_000);
+    for text in
+        [format!("main: {{keepalive: [{long}], balance: {{a: {long}}}}}"), format!("{long}: {{}}")]
+    {
+        let problem = crate::Problem::from(&parsed(&text).unwrap_err());
+        assert!(problem.message.len() < 2000, "{}", problem.message.len());
+        assert!(problem.one_line.len() < 1000, "{}", problem.one_line.len());
+    }
+    for lines in [format!("mode: {long}"), format!("healthcheck_timeout_s: {long}")] {
+        assert!(with(&lines).unwrap_err().len() < 300);
+    }
 }
 
 #[test]

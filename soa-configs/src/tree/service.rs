@@ -75,17 +75,19 @@ struct Watched<T> {
     /// The version that was judged. `None`: none yet, or it could not be read and is tried again.
     stamp: Option<Stamp>,
     good: Option<T>,
+    /// The last look found nothing in the file where there had been something.
+    emptied: bool,
     /// What is wrong with the file as it is now.
     problem: Option<Problem>,
 }
 
 impl<T> Default for Watched<T> {
     fn default() -> Self {
-        Self { file: PathBuf::new(), stamp: None, good: None, problem: None }
+        Self { file: PathBuf::new(), stamp: None, good: None, emptied: false, problem: None }
     }
 }
 
-impl<T> Watched<T> {
+impl<T: Default + PartialEq> Watched<T> {
     /// Reads `file` if it changed. Returns how many files were read: 0 or 1.
     fn refresh(
         &mut self,
@@ -110,19 +112,38 @@ impl<T> Watched<T> {
         if self.stamp == Some(stamp) {
             return 0;
         }
+        self.read(stamp, parse);
+        1
+    }
+
+    fn read(&mut self, stamp: Stamp, parse: impl FnOnce(&Path, &str) -> Result<T, FileError>) {
         match file::read(&self.file).and_then(|text| parse(&self.file, &text)) {
+            // Who writes a file in place empties it first.
+            Ok(good) if !self.emptied && self.is_drop_to_nothing(&good) => {
+                let reason = "is suddenly empty; what it said before counts until the next look";
+                let (file, reason) = (self.file.clone(), reason.to_owned());
+                self.fail(None, &FileError::Invalid { file, reason });
+                self.emptied = true;
+            }
             Ok(good) => {
-                (self.stamp, self.good, self.problem) = (Some(stamp), Some(good), None);
+                let file = std::mem::take(&mut self.file);
+                let (stamp, good) = (Some(stamp), Some(good));
+                *self = Self { file, stamp, good, ..Self::default() };
             }
             // A change of permissions does not show in the stamp.
             Err(error @ FileError::Read { .. }) => self.fail(None, &error),
             Err(error) => self.fail(Some(stamp), &error),
         }
-        1
+    }
+
+    fn is_drop_to_nothing(&self, found: &T) -> bool {
+        let nothing = T::default();
+        *found == nothing && self.good.as_ref().is_some_and(|good| *good != nothing)
     }
 
     fn fail(&mut self, stamp: Option<Stamp>, error: &FileError) {
         self.stamp = stamp;
+        self.emptied = false;
         self.problem = Some(Problem::from(error));
     }
 }

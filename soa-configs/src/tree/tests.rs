@@ -143,6 +143,22 @@ fn a_directory_that_is_empty_for_one_look_only_changes_nothing() {
 }
 
 #[test]
+fn an_emptied_file_is_believed_at_the_second_look() {
+    let mut soa = Soa::new(&[WEB, API]);
+    soa.look();
+    soa.write(WEB.0, "");
+    assert_eq!(soa.look(), ["api.main:20002", "web.main:20001"]);
+    assert!(soa.problems()[0].contains("web/smartstack.yaml: is suddenly empty"));
+    soa.write(WEB.0, "main: {proxy_port: 5}");
+    assert_eq!(soa.look(), ["api.main:20002", "web.main:5"], "it was being written");
+    soa.write(WEB.0, "{}");
+    soa.look();
+    assert_eq!(soa.look(), ["api.main:20002"], "it is meant");
+    assert_eq!(soa.problems(), [""; 0]);
+    assert_eq!(soa.tree.refresh().files_read, 0);
+}
+
+#[test]
 fn a_missing_directory_is_never_taken_for_an_empty_one() {
     let mut soa = Soa::new(&[WEB]);
     soa.look();
