@@ -1,4 +1,11 @@
 //! The synapse wing: from records to a running HAProxy.
+//!
+//! [`watch`] says which namespaces matter; [`keeper`] takes what the registry sees through the
+//! [`guard`], remembers it ([`memory`]) and assembles the [`catalog`]; [`haproxy`] makes it so.
 
 pub mod catalog;
+pub mod guard;
 pub mod haproxy;
+pub mod keeper;
+pub mod memory;
+pub mod watch;

@@ -1,13 +1,25 @@
 //! All namespaces with the servers that clients should reach.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use soa_configs::{Namespace, NamespaceConfig};
+
+use crate::{
+    nerve::publish::Away,
+    registry::{Layout, Listing, Record},
+    soa::Soa,
+};
 
 /// Every namespace this host proxies.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Catalog {
     pub pools: BTreeMap<Namespace, Arc<Pool>>,
+    /// Namespaces that could not be taken up, and why.
+    pub refused: BTreeMap<Namespace, String>,
 }
 
 /// One namespace: its settings and its servers.
@@ -30,3 +42,74 @@ pub struct Server {
     /// This host knows that the task is leaving (mark, drain, stop signal): no new request may go there.
     pub leaving: bool,
 }
+
+/// The catalog of what soa-configs proxy and the listings that were believed.
+///
+/// A namespace without a listing is left out: nothing is known of it yet.
+#[must_use]
+pub fn assemble(
+    soa: &Soa,
+    listings: &BTreeMap<Namespace, Arc<Listing>>,
+    layout: Layout,
+    away: &Away,
+) -> Catalog {
+    let mut catalog = Catalog::default();
+    for (namespace, config) in &soa.configs.namespaces {
+        let Some(listing) = listings.get(namespace) else { continue };
+        let Some(place) = soa.places.iter().find(|place| place.kind() == config.discover) else {
+            let reason = format!(
+                "`discover: {}` is no location type of this host (known: {})",
+                config.discover,
+                soa.places.iter().map(soa_configs::Place::as_str).collect::<Vec<_>>().join(", ")
+            );
+            catalog.refused.insert(namespace.clone(), reason);
+            continue;
+        };
+        // A v1 path names the place already; a v2 record carries it as a label with an empty value.
+        let near = |record: &Record| {
+            layout == Layout::V1
+                || record.labels.as_ref().is_some_and(|labels| {
+                    labels.get(place.as_str()).is_some_and(String::is_empty)
+                })
+        };
+        let records = listing.records.iter().map(|seen| &seen.record).filter(|r| near(r));
+        let servers = servers(records, |address| away.contains_key(&(namespace.clone(), address)));
+        catalog
+            .pools
+            .insert(namespace.clone(), Arc::new(Pool { config: Arc::clone(config), servers }));
+    }
+    catalog
+}
+
+/// One server a (host, port, name); the first record wins (synapse.md §3).
+fn servers<'a>(
+    records: impl Iterator<Item = &'a Record>,
+    leaving: impl Fn(SocketAddr) -> bool,
+) -> Vec<Server> {
+    let mut names = BTreeSet::new();
+    let mut servers: Vec<Server> = Vec::new();
+    for record in records {
+        let address = SocketAddr::new(record.host, record.port);
+        let name = name(&record.name, address);
+        if names.insert(name.clone()) {
+            let backup = record
+                .haproxy_server_options
+                .as_deref()
+                .is_some_and(|options| options.split_whitespace().any(|word| word == "backup"));
+            // The registered weight is ignored, as synapse ignores it unless told (synapse.md §17.11).
+            servers.push(Server { name, address, weight: None, backup, leaving: leaving(address) });
+        }
+    }
+    servers.sort_by(|a, b| a.name.cmp(&b.name));
+    servers
+}
+
+/// `<name>_<host>:<port>`, or `<host>:<port>` without a name (synapse.md §3.1).
+#[must_use]
+pub fn name(host_name: &str, address: SocketAddr) -> String {
+    let (host, port) = (address.ip(), address.port());
+    if host_name.is_empty() { format!("{host}:{port}") } else { format!("{host_name}_{host}:{port}") }
+}
+
+#[cfg(test)]
+mod tests;

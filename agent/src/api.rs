@@ -1,0 +1,194 @@
+//! The admin interface, on a Unix socket and on loopback.
+//!
+//! | method and path | answer |
+//! | --- | --- |
+//! | `GET /` | the status page |
+//! | `GET /status.json` | everything the agent knows ([`report::Report`]) |
+//! | `GET /metrics` | OpenMetrics |
+//! | `GET /healthz` | 200 while the agent runs |
+//! | `GET /safe-to-stop?target=T` | may the task be stopped now? |
+//! | `POST /drain?target=T[&reason=R][&seconds=N][&wait=S]` | mark, withdraw, wait |
+//! | `POST /undrain?target=T` | lift the mark |
+//!
+//! A target is `SERVICE.NAMESPACE`, `SERVICE.NAMESPACE:PORT`, a container (name or beginning of its
+//! id) or the name of a local process.
+
+pub mod drain;
+pub mod page;
+pub mod report;
+pub mod target;
+mod view;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use tracing::warn;
+
+pub use view::View;
+
+use crate::metrics;
+
+type Reply = Response<Full<Bytes>>;
+
+/// Answers requests to the admin interface. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api {
+    pub view: View,
+}
+
+/// Callers that send this header are programs, not a page of another site in somebody's browser.
+pub const CLIENT_HEADER: &str = "x-smartstack-client";
+/// Longest time a drain call waits.
+const MAX_WAIT: Duration = Duration::from_secs(600);
+
+impl Api {
+    /// One request.
+    pub async fn handle(&self, request: Request<Incoming>) -> Reply {
+        let query = Query::parse(request.uri().query().unwrap_or_default());
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/") => page::page(),
+            (&Method::GET, "/status.json") => json(StatusCode::OK, &report::report(&self.view)),
+            (&Method::GET, "/metrics") => {
+                typed(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(&self.view))
+            }
+            (&Method::GET, "/healthz") => text(StatusCode::OK, "OK\n"),
+            (&Method::GET, "/safe-to-stop") => self.safe_to_stop(&query),
+            (&Method::POST, "/drain" | "/undrain")
+                if !request.headers().contains_key(CLIENT_HEADER) =>
+            {
+                text(StatusCode::FORBIDDEN, "send the header X-Smartstack-Client with any value\n")
+            }
+            (&Method::POST, "/drain") => self.drain(&query).await,
+            (&Method::POST, "/undrain") => self.undrain(&query).await,
+            (_, "/" | "/status.json" | "/metrics" | "/healthz" | "/safe-to-stop" | "/drain" | "/undrain") => {
+                text(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method\n")
+            }
+            _ => text(StatusCode::NOT_FOUND, "no such path; the status page is at /\n"),
+        }
+    }
+
+    fn safe_to_stop(&self, query: &Query) -> Reply {
+        match target::resolve(query.get("target"), &self.view) {
+            Ok(targets) => json(StatusCode::OK, &drain::progress(&targets, &self.view)),
+            Err(reason) => text(StatusCode::NOT_FOUND, format!("{reason}\n")),
+        }
+    }
+
+    async fn drain(&self, query: &Query) -> Reply {
+        let targets = match target::resolve(query.get("target"), &self.view) {
+            Ok(targets) => targets,
+            Err(reason) => return text(StatusCode::NOT_FOUND, format!("{reason}\n")),
+        };
+        let seconds = |name: &str| query.get(name).parse::<u32>().ok();
+        let order = drain::Order {
+            reason: query.get("reason").to_owned(),
+            lasts: seconds("seconds").map(|s| Duration::from_secs(s.into())),
+        };
+        if let Err(error) = drain::mark(&targets, &order, &self.view).await {
+            warn!(error, "drain: the mark is not on disk");
+            return text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
+        }
+        let wait = seconds("wait").map_or(Duration::ZERO, |s| Duration::from_secs(s.into()));
+        let progress = drain::wait(&targets, wait.min(MAX_WAIT), &self.view).await;
+        json(StatusCode::OK, &progress)
+    }
+
+    async fn undrain(&self, query: &Query) -> Reply {
+        let targets = match target::resolve(query.get("target"), &self.view) {
+            Ok(targets) => targets,
+            Err(reason) => return text(StatusCode::NOT_FOUND, format!("{reason}\n")),
+        };
+        match drain::unmark(&targets, &self.view).await {
+            Ok(()) => json(StatusCode::OK, &drain::progress(&targets, &self.view)),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+}
+
+/// The arguments of a request.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn parse(query: &str) -> Self {
+        let pair = |piece: &str| {
+            let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+            (decode(name), decode(value))
+        };
+        Self(query.split('&').filter(|piece| !piece.is_empty()).map(pair).collect())
+    }
+
+    /// Empty when it was not given.
+    fn get(&self, name: &str) -> &str {
+        self.0.iter().rev().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// `%41` and `+`; what is not well formed stays as it is.
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let hex = || u8::from_str_radix(text.get(at + 1..at + 3)?, 16).ok();
+        match (byte, hex()) {
+            (b'%', Some(value)) => {
+                decoded.push(value);
+                at += 2;
+            }
+            (b'+', _) => decoded.push(b' '),
+            _ => decoded.push(*byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// The opposite of [`decode`].
+#[must_use]
+pub fn encode(text: &str) -> String {
+    let piece = |byte: u8| {
+        if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    text.bytes().map(piece).collect()
+}
+
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Reply {
+    match serde_json::to_vec_pretty(value) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            typed(status, "application/json", body)
+        }
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+    typed(status, "text/plain; charset=utf-8", body)
+}
+
+pub(crate) fn typed(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_comes_back() {
+        for text in ["web.main:31000", "a b&c=d", "é\n%", ""] {
+            let query = Query::parse(&format!("x=1&t={}", encode(text)));
+            assert_eq!(query.get("t"), text);
+        }
+        assert_eq!(decode("100%+%zz%4"), "100% %zz%4");
+    }
+}

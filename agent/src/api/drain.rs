@@ -1,0 +1,138 @@
+//! Taking instances out of service before they stop, and knowing when that is done.
+
+use std::time::Duration;
+
+use hacheck::{
+    marks::{MarkKey, UnixTime, Wish},
+    names::ServiceName,
+};
+use serde::{Deserialize, Serialize};
+use tokio::time;
+
+use super::{View, target::Target};
+use crate::synapse::{catalog, haproxy::status::ServerStatus};
+
+/// What a drain asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    pub reason: String,
+    /// `None`: until the mark is lifted.
+    pub lasts: Option<Duration>,
+}
+
+/// How far a drain has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// May all of them be stopped without hurting a request that came through this host?
+    pub safe_to_stop: bool,
+    pub instances: Vec<Instance>,
+}
+
+/// One instance on its way out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    pub namespace: String,
+    pub port: u16,
+    pub marked: bool,
+    /// Its records are still in the registry.
+    pub registered: bool,
+    /// As the local HAProxy sees it; `None`: HAProxy does not know it (any more).
+    pub haproxy: Option<String>,
+    /// Requests that the local HAProxy has under way there.
+    pub sessions: u64,
+    pub safe_to_stop: bool,
+}
+
+fn key(target: &Target) -> Result<MarkKey, String> {
+    let name = target.namespace.as_str();
+    let service = name.parse::<ServiceName>().map_err(|error| error.to_string())?;
+    Ok(MarkKey::port(service, target.port))
+}
+
+/// Marks all targets.
+///
+/// # Errors
+/// When a mark is not on disk; it may be in force all the same.
+pub async fn mark(targets: &[Target], order: &Order, view: &View) -> Result<(), String> {
+    let reason = if order.reason.is_empty() { "drained by smartstack" } else { &order.reason };
+    let now = UnixTime::now().seconds();
+    let expiration = order.lasts.and_then(|lasts| UnixTime::new(now + lasts.as_secs_f64()));
+    for target in targets {
+        let wish = Wish { reason: reason.to_owned(), expiration, creation: None };
+        view.marks.set(key(target)?, wish).await.map_err(|error| sentence(&error))?;
+        tracing::info!(namespace = %target.namespace, port = target.port, reason, lasts = ?order.lasts, "drain");
+    }
+    Ok(())
+}
+
+/// Lifts the marks of all targets.
+///
+/// # Errors
+/// When a mark cannot be removed from disk.
+pub async fn unmark(targets: &[Target], view: &View) -> Result<(), String> {
+    for target in targets {
+        view.marks.remove(key(target)?).await.map_err(|error| sentence(&error))?;
+        tracing::info!(namespace = %target.namespace, port = target.port, "undrain");
+    }
+    Ok(())
+}
+
+fn sentence(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause}")
+}
+
+/// How far all targets have come, as of the newest snapshots.
+#[must_use]
+pub fn progress(targets: &[Target], view: &View) -> Progress {
+    let instances: Vec<Instance> = targets.iter().map(|target| instance(target, view)).collect();
+    let safe_to_stop = !instances.is_empty() && instances.iter().all(|i| i.safe_to_stop);
+    Progress { safe_to_stop, instances }
+}
+
+fn instance(target: &Target, view: &View) -> Instance {
+    let away = view.away.borrow();
+    let address = std::net::SocketAddr::new(view.host.address, target.port);
+    let marked = away.contains_key(&(target.namespace.clone(), address));
+    let registered = {
+        let (registrations, published) = (view.registrations.borrow(), view.published.borrow());
+        let ours = registrations
+            .wanted
+            .values()
+            .filter(|r| r.key.namespace == target.namespace && r.port == target.port);
+        ours.flat_map(|r| r.records.keys()).any(|key| published.records.contains_key(key))
+    };
+    let status = view.haproxy.borrow();
+    let name = catalog::name(&view.host.name, address);
+    let server = status.server(target.namespace.as_str(), &name);
+    let sessions = server.map_or(0, |server| server.sessions);
+    let out = server.is_none_or(ServerStatus::is_drained);
+    Instance {
+        namespace: target.namespace.to_string(),
+        port: target.port,
+        marked,
+        registered,
+        haproxy: server.map(|server| server.status.clone()),
+        sessions,
+        safe_to_stop: marked && !registered && out,
+    }
+}
+
+/// Waits until all targets are safe to stop, or for `limit`.
+pub async fn wait(targets: &[Target], limit: Duration, view: &View) -> Progress {
+    let mut view = view.clone();
+    let waiting = async {
+        while !progress(targets, &view).safe_to_stop {
+            let changed = tokio::select! {
+                changed = view.published.changed() => changed,
+                changed = view.haproxy.changed() => changed,
+                changed = view.away.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = time::timeout(limit, waiting).await;
+    progress(targets, &view)
+}

@@ -1,0 +1,39 @@
+//! Everything the agent knows, for those who look.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Instant};
+
+use hacheck::marks::Marks;
+use soa_configs::Namespace;
+use tokio::sync::watch;
+
+use crate::{
+    nerve::{
+        containers::Containers, health::HealthMap, publish::Away, registrations::{HostIdentity, Registrations},
+    },
+    registry::{Observed, Published},
+    soa::Soa,
+    synapse::{catalog::Catalog, haproxy},
+};
+
+/// The newest snapshot of every room. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub host: Arc<HostIdentity>,
+    /// `zookeeper` or `embedded`.
+    pub registry_kind: &'static str,
+    pub assumptions: Arc<[String]>,
+    /// Where HAProxy's frontends listen.
+    pub bind_address: IpAddr,
+    pub started: Instant,
+    pub soa: watch::Receiver<Arc<Soa>>,
+    pub containers: watch::Receiver<Arc<Containers>>,
+    pub registrations: watch::Receiver<Arc<Registrations>>,
+    pub health: watch::Receiver<Arc<HealthMap>>,
+    pub away: watch::Receiver<Arc<Away>>,
+    pub published: watch::Receiver<Arc<Published>>,
+    pub observed: watch::Receiver<Arc<Observed>>,
+    pub doubted: watch::Receiver<Arc<BTreeSet<Namespace>>>,
+    pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
+    pub haproxy: watch::Receiver<Arc<haproxy::Status>>,
+    pub marks: Marks,
+}

@@ -1,0 +1,73 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("agent.yaml")).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        format!("{error} {cause}")
+    })
+}
+
+#[test]
+fn an_empty_file_has_all_defaults_and_says_what_it_assumed() {
+    for text in ["", "# only a comment\n", "{}"] {
+        let config = parse(text).unwrap();
+        assert_eq!(config.soa_dir, Path::new("/nail/etc/services"));
+        assert_eq!(config.hacheck.listen, "0.0.0.0:6666".parse().unwrap());
+        assert_eq!(config.admin.listen, "127.0.0.1:6667".parse().unwrap());
+        assert_eq!(config.registry.kind, RegistryKind::Embedded);
+        assert_eq!(config.registry.layouts.len(), 2);
+        assert!(config.assumptions.iter().any(|a| a.contains("ZooKeeper")), "{:?}", config.assumptions);
+        assert!(config.assumptions.iter().any(|a| a.contains("host.address")));
+    }
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_line() {
+    let error = parse(
+        "host:\n  name: 'a b'\n  address: nowhere\nhacheck:\n  listen: here\n  remote_marks: {allow: [10.0.0.0/8, x]}\n\
+         registry: {kind: etcd, read: v3, layouts: []}\nguard: {share: 2}\ndocker: {resync: soon}\n",
+    )
+    .unwrap_err();
+    for part in [
+        "line 2: host.name: `a b`",
+        "line 3: host.address: `nowhere`: expected an IP address",
+        "line 5: hacheck.listen: `here`: expected ADDRESS:PORT",
+        "line 6: hacheck.remote_marks.allow: `x`",
+        "line 7: registry.kind: `etcd`: expected zookeeper or embedded",
+        "line 7: registry.read: `v3`: expected v1 or v2",
+        "line 7: registry.layouts",
+        "line 8: guard.share",
+        "line 9: docker.resync: `soon` is no duration",
+    ] {
+        assert!(error.contains(part), "{part} is missing in:\n{error}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_its_line() {
+    let error = parse("hacheck:\n  lisen: 0.0.0.0:1\n").unwrap_err();
+    assert!(error.contains("line 2") && error.contains("lisen"), "{error}");
+}
+
+#[test]
+fn zookeeper_is_used_when_hosts_are_named() {
+    let config = parse("registry: {hosts: ['zk1:2181', 'zk2:2181'], session_timeout: 20s}").unwrap();
+    let hosts = vec!["zk1:2181".to_owned(), "zk2:2181".to_owned()];
+    let session_timeout = Duration::from_secs(20);
+    assert_eq!(config.registry.kind, RegistryKind::ZooKeeper { hosts, session_timeout });
+    assert!(parse("registry: {kind: zookeeper}").unwrap_err().contains("needs registry.hosts"));
+}
+
+#[test]
+fn a_file_that_was_asked_for_must_be_there() {
+    let none = Overrides::default();
+    assert!(Config::load(Path::new("/nonexistent/agent.yaml"), true, &none).is_err());
+    let config = Config::load(Path::new("/nonexistent/agent.yaml"), false, &none).unwrap();
+    assert!(config.assumptions[0].contains("/nonexistent/agent.yaml is not there"));
+}
+
+#[test]
+fn the_packaged_file_is_valid() {
+    let text = include_str!("../../../packaging/agent.yaml");
+    parse(text).unwrap();
+}

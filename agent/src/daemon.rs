@@ -1,0 +1,40 @@
+//! Starts the wings and the interfaces, and owns shutdown, readiness and the watchdog.
+
+mod interfaces;
+mod rooms;
+mod service_manager;
+
+use std::{sync::Arc, time::Duration};
+
+use tracing::{info, warn};
+
+use crate::{
+    api::View,
+    config::Config,
+    supervisor::{Exit, Supervisor},
+};
+
+/// Time for all tasks to wind down; systemd's own limit is above it.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Runs the daemon until it is asked to stop or a task ends.
+///
+/// `ready` is called once with a view of all rooms, when the listeners are bound.
+///
+/// # Errors
+/// When a listener cannot be bound or a directory cannot be used: the sentence names which.
+pub async fn run(config: Config, ready: impl FnOnce(View) + Send) -> anyhow::Result<Exit> {
+    let config = Arc::new(config);
+    for assumption in &config.assumptions {
+        info!(assumption, "assumed");
+    }
+    let mut supervisor = Supervisor::default();
+    let view = rooms::open(&config, &mut supervisor).await?;
+    service_manager::start(&view, &mut supervisor);
+    ready(view);
+    let exit = supervisor.run(GRACE, service_manager::stopping).await?;
+    if let Exit::TaskEnded(name) = &exit {
+        warn!(task = name, "a task that should run for ever has ended");
+    }
+    Ok(exit)
+}

@@ -1,0 +1,142 @@
+//! The doors of the agent: hacheck's port, the admin port and the admin socket.
+
+use std::{io, net::SocketAddr, path::Path};
+
+use anyhow::Context;
+use hacheck::{
+    checks::Checker,
+    names::LocalAddressesTask,
+    routes::Hacheck,
+    server::{Limits, Listener, listen, serve},
+    settings::{CheckSettings, RemoteMarks, Settings},
+};
+use hyper::header::HeaderName;
+use tokio::{net::UnixListener, sync::oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{Api, View},
+    config::Config,
+    supervisor::Supervisor,
+};
+
+/// Settings of the hacheck library.
+///
+/// # Errors
+/// When a header that is to be copied has no valid name.
+pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
+    let header = |name: &String| {
+        name.parse::<HeaderName>().with_context(|| format!("hacheck.headers_to_copy: `{name}`"))
+    };
+    let headers = config.hacheck.headers_to_copy.iter().map(header);
+    Ok(Settings {
+        checks: CheckSettings {
+            cache_time: config.hacheck.cache,
+            timeout: config.hacheck.timeout,
+            ..CheckSettings::default()
+        },
+        remote_marks: RemoteMarks {
+            allow: config.hacheck.remote_marks.clone(),
+            ..RemoteMarks::default()
+        },
+        target_networks: config.hacheck.targets.clone(),
+        http_headers_to_copy: headers.collect::<Result<_, _>>()?,
+        ..Settings::default()
+    })
+}
+
+/// Binds all listeners and serves on them until the supervisor stops.
+///
+/// # Errors
+/// When an address is taken.
+pub(super) async fn open(
+    config: &Config,
+    checker: &Checker,
+    view: &View,
+    tasks: &mut Supervisor,
+) -> anyhow::Result<()> {
+    let (addresses_task, addresses) = LocalAddressesTask::start().await;
+    tasks.spawn("local addresses", |stop| addresses_task.run(stop));
+    let hacheck = Hacheck::new(settings(config)?, view.marks.clone(), checker.clone(), addresses)
+        .holding(view.away.clone());
+    open_hacheck(config.hacheck.listen, hacheck, tasks).await?;
+    let api = Api { view: view.clone() };
+    open_admin(listen(config.admin.listen)?.into(), api.clone(), tasks);
+    let socket = &config.admin.socket;
+    let listener =
+        bind_unix(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+    open_admin(listener.into(), api, tasks);
+    Ok(())
+}
+
+/// hacheck has a thread and a runtime of its own: two threads that share its connections are slower
+/// than one (crates.md §5), and nothing else of the agent can delay it.
+async fn open_hacheck(
+    address: SocketAddr,
+    hacheck: Hacheck,
+    tasks: &mut Supervisor,
+) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let (bound, is_bound) = oneshot::channel();
+    let (ended, has_ended) = oneshot::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let token = stop.clone();
+    std::thread::Builder::new().name("hacheck".to_owned()).spawn(move || {
+        // Dropped when the thread ends, however it ends.
+        let _ended = ended;
+        runtime.block_on(async {
+            match listen(address) {
+                Ok(listener) => {
+                    let _ = bound.send(Ok(()));
+                    let handle = move |peer, request| {
+                        let hacheck = hacheck.clone();
+                        async move { hacheck.handle(peer, request).await }
+                    };
+                    serve(listener.into(), handle, Limits::default(), token).await;
+                }
+                Err(error) => {
+                    let _ = bound.send(Err(error));
+                }
+            }
+        });
+    })?;
+    is_bound.await.context("hacheck ended before it listened")??;
+    tasks.spawn("hacheck", |asked| async move {
+        let mut has_ended = has_ended;
+        tokio::select! {
+            () = asked.cancelled() => {
+                stop.cancel();
+                let _ = has_ended.await;
+            }
+            _ = &mut has_ended => {}
+        }
+    });
+    Ok(())
+}
+
+fn open_admin(listener: Listener, api: Api, tasks: &mut Supervisor) {
+    let handle = move |_, request| {
+        let api = api.clone();
+        async move { api.handle(request).await }
+    };
+    tasks.spawn("admin", |stop| serve(listener, handle, Limits::default(), stop));
+}
+
+/// A socket file that nobody listens on is left over from an earlier life and is replaced.
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent listens there"));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    // Whoever may open it may drain; members of its group may be given that by the operator.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}

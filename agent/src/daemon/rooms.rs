@@ -1,0 +1,272 @@
+//! Opens every room and joins them: each gets the receivers of the rooms before it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
+
+use hacheck::{checks::Checker, marks::Marks};
+use soa_configs::Namespace;
+use tokio::sync::{mpsc, watch};
+
+use super::interfaces;
+use crate::{
+    api::View,
+    config::{Config, RegistryKind},
+    nerve::{self, containers::Containers, health::HealthMap, publish::Away, registrations::{HostIdentity, Registrations}},
+    probe::Probe,
+    registry::{self, Layout, Observed, Published, Wanted},
+    soa::{self, Soa},
+    supervisor::Supervisor,
+    synapse::{self, catalog::Catalog, haproxy},
+};
+
+/// Questions of the guard that may wait for the registry; more are asked again later.
+const REREADS: usize = 64;
+
+/// Both ends of one snapshot.
+struct Slot<T> {
+    sender: watch::Sender<T>,
+    receiver: watch::Receiver<T>,
+}
+
+impl<T: Default> Slot<T> {
+    fn new() -> Self {
+        let (sender, receiver) = watch::channel(T::default());
+        Self { sender, receiver }
+    }
+}
+
+/// One slot for every room.
+struct Slots {
+    soa: Slot<Arc<Soa>>,
+    containers: Slot<Arc<Containers>>,
+    registrations: Slot<Arc<Registrations>>,
+    health: Slot<Arc<HealthMap>>,
+    wanted: Slot<Arc<Wanted>>,
+    away: Slot<Arc<Away>>,
+    published: Slot<Arc<Published>>,
+    namespaces: Slot<Arc<BTreeSet<Namespace>>>,
+    observed: Slot<Arc<Observed>>,
+    doubted: Slot<Arc<BTreeSet<Namespace>>>,
+    catalog: Slot<Option<Arc<Catalog>>>,
+    haproxy: Slot<Arc<haproxy::Status>>,
+}
+
+impl Slots {
+    fn new() -> Self {
+        Self {
+            soa: Slot::new(),
+            containers: Slot::new(),
+            registrations: Slot::new(),
+            health: Slot::new(),
+            wanted: Slot::new(),
+            away: Slot::new(),
+            published: Slot::new(),
+            namespaces: Slot::new(),
+            observed: Slot::new(),
+            doubted: Slot::new(),
+            catalog: Slot::new(),
+            haproxy: Slot::new(),
+        }
+    }
+
+    fn view(&self, config: &Config, host: Arc<HostIdentity>, marks: Marks) -> View {
+        View {
+            host,
+            registry_kind: match config.registry.kind {
+                RegistryKind::Embedded => "embedded",
+                RegistryKind::ZooKeeper { .. } => "zookeeper",
+            },
+            assumptions: config.assumptions.clone().into(),
+            bind_address: config.haproxy.bind_address,
+            started: Instant::now(),
+            soa: self.soa.receiver.clone(),
+            containers: self.containers.receiver.clone(),
+            registrations: self.registrations.receiver.clone(),
+            health: self.health.receiver.clone(),
+            away: self.away.receiver.clone(),
+            published: self.published.receiver.clone(),
+            observed: self.observed.receiver.clone(),
+            doubted: self.doubted.receiver.clone(),
+            catalog: self.catalog.receiver.clone(),
+            haproxy: self.haproxy.receiver.clone(),
+            marks,
+        }
+    }
+}
+
+/// Binds the listeners, starts every task, and returns the view of all rooms.
+///
+/// # Errors
+/// When a listener cannot be bound or the spool cannot be used.
+pub(super) async fn open(config: &Config, tasks: &mut Supervisor) -> anyhow::Result<View> {
+    let host = Arc::new(HostIdentity {
+        name: config.host.name.clone(),
+        address: config.host.address,
+        layouts: config.registry.layouts.clone(),
+    });
+    let checker = Checker::new(&interfaces::settings(config)?.checks);
+    let (marks, marks_keeper) = Marks::open(&config.hacheck.spool).await?;
+    let slots = Slots::new();
+    let view = slots.view(config, Arc::clone(&host), marks.clone());
+    interfaces::open(config, &checker, &view, tasks).await?;
+    tasks.spawn("marks", |stop| marks_keeper.run(stop));
+    follow_soa(config, slots.soa.sender, tasks);
+    follow_tasks(config, &host, &slots.soa.receiver, slots.containers, slots.registrations.sender, tasks);
+    let probe = Probe::new(checker, marks);
+    let (registrations, health) = (slots.registrations.receiver, slots.health);
+    let watched = registrations.clone();
+    tasks.spawn("health", |stop| nerve::health::watch_health(probe, watched, health.sender, stop));
+    let outputs = nerve::publish::Outputs { wanted: slots.wanted.sender, away: slots.away.sender };
+    let (address, verdicts) = (host.address, health.receiver);
+    tasks.spawn("publish", move |stop| {
+        nerve::publish::run(address, registrations, verdicts, outputs, stop)
+    });
+    let (reread, rereads) = mpsc::channel(REREADS);
+    let inputs = registry::Inputs {
+        wanted: slots.wanted.receiver,
+        namespaces: slots.namespaces.receiver,
+        reread: rereads,
+    };
+    let outputs =
+        registry::Outputs { published: slots.published.sender, observed: slots.observed.sender };
+    open_registry(config, &view, inputs, outputs, tasks);
+    let (soa, wanted) = (slots.soa.receiver.clone(), slots.namespaces.sender);
+    tasks.spawn("namespaces", |stop| synapse::watch::run(soa, wanted, stop));
+    let inputs = synapse::keeper::Inputs {
+        soa: slots.soa.receiver,
+        observed: slots.observed.receiver,
+        away: slots.away.receiver,
+    };
+    let outputs = synapse::keeper::Outputs {
+        catalog: slots.catalog.sender,
+        doubted: slots.doubted.sender,
+        reread,
+    };
+    let settings = catalog_settings(config);
+    tasks.spawn("catalog", |stop| synapse::keeper::run(settings, inputs, outputs, stop));
+    open_haproxy(config, slots.catalog.receiver, slots.haproxy.sender, tasks);
+    Ok(view)
+}
+
+fn follow_soa(config: &Config, sender: watch::Sender<Arc<Soa>>, tasks: &mut Supervisor) {
+    let settings = soa::Settings {
+        soa_dir: config.soa_dir.clone(),
+        paasta_dir: config.paasta_dir.clone(),
+        cluster: config.cluster.clone(),
+        locations: config.locations.clone(),
+    };
+    tasks.spawn("soa-configs", |stop| soa::follow(settings, sender, stop));
+}
+
+fn follow_tasks(
+    config: &Config,
+    host: &Arc<HostIdentity>,
+    soa: &watch::Receiver<Arc<Soa>>,
+    containers: Slot<Arc<Containers>>,
+    registrations: watch::Sender<Arc<Registrations>>,
+    tasks: &mut Supervisor,
+) {
+    let local = Slot::new();
+    let path = config.local_tasks.clone();
+    let sender = local.sender;
+    tasks.spawn("local tasks", |stop| nerve::local_tasks::follow(path, sender, stop));
+    let inputs = nerve::registrar::Inputs {
+        soa: soa.clone(),
+        containers: containers.receiver,
+        local: local.receiver,
+    };
+    let host = Arc::clone(host);
+    tasks.spawn("registrations", |stop| nerve::registrar::run(host, inputs, registrations, stop));
+    let sender = containers.sender;
+    if !config.docker.enabled {
+        sender.send_replace(Arc::new(Containers::off()));
+        tasks.spawn("docker", |stop| async move {
+            stop.cancelled().await;
+            drop(sender);
+        });
+        return;
+    }
+    let settings = nerve::docker::Settings {
+        socket: config.docker.socket.clone(),
+        resync: config.docker.resync,
+        stop_grace: config.docker.stop_grace,
+    };
+    tasks.spawn("docker", |stop| nerve::docker::follow(settings, sender, stop));
+}
+
+fn open_registry(
+    config: &Config,
+    view: &View,
+    inputs: registry::Inputs,
+    outputs: registry::Outputs,
+    tasks: &mut Supervisor,
+) {
+    let name = config.host.name.clone();
+    let read = config.registry.read;
+    match &config.registry.kind {
+        RegistryKind::Embedded => {
+            let settings = registry::embedded::Settings {
+                read,
+                read_places: config.locations.fixed.clone(),
+                ..registry::embedded::Settings::new(name)
+            };
+            tasks.spawn("registry", |stop| registry::embedded::run(settings, inputs, outputs, stop));
+        }
+        RegistryKind::ZooKeeper { hosts, session_timeout } => {
+            let settings = registry::zookeeper::Settings {
+                session_timeout: *session_timeout,
+                read,
+                on_stop: if config.registry.withdraw_on_stop {
+                    registry::zookeeper::OnStop::Withdraw
+                } else {
+                    registry::zookeeper::OnStop::Keep
+                },
+                ..registry::zookeeper::Settings::new(hosts.join(","), name, config.state_dir.clone())
+            };
+            let mut soa = view.soa.clone();
+            tasks.spawn("registry", |stop| async move {
+                let settings = tokio::select! {
+                    () = stop.cancelled() => return,
+                    places = known_places(&mut soa, read) => {
+                        registry::zookeeper::Settings { read_places: places, ..settings }
+                    }
+                };
+                registry::zookeeper::run(settings, inputs, outputs, stop).await;
+            });
+        }
+    }
+}
+
+/// A v1 path is made of a place, so reading v1 has to wait until the places are known.
+async fn known_places(soa: &mut watch::Receiver<Arc<Soa>>, read: Layout) -> Vec<soa_configs::Place> {
+    if read == Layout::V2 {
+        return Vec::new();
+    }
+    match soa.wait_for(|soa| !soa.places.is_empty()).await {
+        Ok(soa) => soa.places.clone(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn catalog_settings(config: &Config) -> synapse::keeper::Settings {
+    // The embedded registry is as old as this process: what was believed before tells nothing.
+    let remembers = config.registry.kind != RegistryKind::Embedded;
+    synapse::keeper::Settings {
+        layout: config.registry.read,
+        guard: config.guard,
+        memory: remembers.then(|| config.state_dir.join("catalog.json")),
+    }
+}
+
+fn open_haproxy(
+    config: &Config,
+    catalog: watch::Receiver<Option<Arc<Catalog>>>,
+    status: watch::Sender<Arc<haproxy::Status>>,
+    tasks: &mut Supervisor,
+) {
+    if config.manage_haproxy {
+        let settings = config.haproxy.clone();
+        tasks.spawn("haproxy process", |stop| haproxy::process::run(settings, stop));
+    }
+    let settings = config.haproxy.clone();
+    tasks.spawn("haproxy", |stop| haproxy::run(settings, catalog, status, stop));
+}

@@ -1,0 +1,116 @@
+//! What dashboards read, made from the newest snapshots when somebody asks.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::ConstCounter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use crate::{
+    api::View,
+    nerve::{containers::Link, health::State},
+};
+
+/// OpenMetrics.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByState {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByStage {
+    stage: &'static str,
+}
+
+/// All metrics as text.
+#[must_use]
+pub fn text(view: &View) -> String {
+    let mut registry = Registry::with_prefix("smartstack");
+    links(view, &mut registry);
+    tasks(view, &mut registry);
+    refusals(view, &mut registry);
+    haproxy(view, &mut registry);
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: usize) {
+    let gauge: Gauge = Gauge::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
+}
+
+fn links(view: &View, registry: &mut Registry) {
+    let docker = view.containers.borrow().link == Link::Connected;
+    gauge(registry, "docker_connected", "Docker answers", docker.into());
+    let published = view.published.borrow();
+    gauge(registry, "registry_connected", "The registry answers", published.connected.into());
+    gauge(registry, "records", "Records of this host in the registry", published.records.len());
+    gauge(
+        registry,
+        "record_failures",
+        "Records that should be in the registry and are not",
+        published.failures.len(),
+    );
+    let doubted = view.doubted.borrow().len();
+    gauge(registry, "namespaces_doubted", "Namespaces whose sudden loss is not believed", doubted);
+    gauge(registry, "marks", "Marks in force on this host", view.marks.table().len());
+}
+
+fn tasks(view: &View, registry: &mut Registry) {
+    let family = Family::<ByState, Gauge>::default();
+    for state in ["unknown", "up", "down", "marked", "leaving"] {
+        family.get_or_create(&ByState { state });
+    }
+    let health = view.health.borrow();
+    for (key, registration) in &view.registrations.borrow().wanted {
+        let state = match (&registration.leaving, health.get(key).map(|health| &health.state)) {
+            (Some(_), _) => "leaving",
+            (None, None | Some(State::Unknown)) => "unknown",
+            (None, Some(State::Up)) => "up",
+            (None, Some(State::Down)) => "down",
+            (None, Some(State::Marked)) => "marked",
+        };
+        family.get_or_create(&ByState { state }).inc();
+    }
+    registry.register("registrations", "Registrations of this host by state", family);
+}
+
+fn refusals(view: &View, registry: &mut Registry) {
+    let family = Family::<ByStage, Gauge>::default();
+    let count = |stage, value: usize| {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        family.get_or_create(&ByStage { stage }).set(value);
+    };
+    count("task", view.registrations.borrow().refused.len());
+    count("file", view.soa.borrow().problems.len());
+    count("record", view.observed.borrow().namespaces.values().map(|l| l.refused.len()).sum());
+    count("namespace", view.catalog.borrow().as_ref().map_or(0, |catalog| catalog.refused.len()));
+    registry.register("refused", "Things meant for this agent that it did not take", family);
+}
+
+fn haproxy(view: &View, registry: &mut Registry) {
+    let status = view.haproxy.borrow();
+    gauge(registry, "haproxy_reachable", "HAProxy's socket answers", status.reachable.into());
+    gauge(registry, "haproxy_alarm", "Something needs a person", status.alarm.is_some().into());
+    let counters = &status.counters;
+    registry.register(
+        "haproxy_reloads",
+        "Reloads of HAProxy that were proven",
+        ConstCounter::new(counters.reloads),
+    );
+    registry.register(
+        "haproxy_reload_failures",
+        "Configurations that were refused or undone",
+        ConstCounter::new(counters.reload_failures),
+    );
+    registry.register(
+        "haproxy_runtime_commands",
+        "Commands sent to HAProxy's runtime socket",
+        ConstCounter::new(counters.runtime_commands),
+    );
+}

@@ -1,0 +1,14 @@
+//! The nerve wing: from running containers to wanted records.
+//!
+//! Docker → [`containers`] → [`identity`] → [`registrations`] → [`health`] → [`publish`]. Each room
+//! takes the newest snapshot of the one before it and publishes its own.
+
+pub mod containers;
+pub mod docker;
+pub mod health;
+pub mod identity;
+pub mod judge;
+pub mod local_tasks;
+pub mod publish;
+pub mod registrar;
+pub mod registrations;

@@ -1,0 +1,218 @@
+//! Containers as this agent sees them: a small checked picture of what Docker says.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+use bollard::models::{ContainerInspectResponse, PortMap};
+
+use crate::registry::TaskId;
+
+/// Docker's own default when a container names no stop timeout.
+const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The running containers of this host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Containers {
+    pub link: Link,
+    /// True once the daemon has been listed; what is in `running` stands while it is away.
+    pub listed: bool,
+    pub running: BTreeMap<TaskId, Arc<Container>>,
+}
+
+impl Containers {
+    /// A host without Docker: there are none, and that is known.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { link: Link::Off, listed: true, running: BTreeMap::new() }
+    }
+}
+
+/// Whether Docker answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase", tag = "state", content = "detail")]
+pub enum Link {
+    #[default]
+    Connecting,
+    Connected,
+    /// Away; the last known containers stand.
+    Lost(String),
+    /// Not used on this host (`docker.enabled: false`).
+    Off,
+}
+
+/// One running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    pub id: TaskId,
+    /// Without Docker's leading `/`.
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub env: BTreeMap<String, String>,
+    pub host_network: bool,
+    /// Container port (tcp) → where it is published on this host.
+    pub published: BTreeMap<u16, Vec<Published>>,
+    pub stop_signal: Option<String>,
+    pub stop_timeout: Duration,
+    /// Set between a stop signal and the end of the container.
+    pub leaving: Option<Leaving>,
+}
+
+/// A published port: address and port on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub address: Option<IpAddr>,
+    pub port: u16,
+}
+
+/// A container that has been told to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    pub signal: String,
+}
+
+impl Container {
+    /// Converts an answer of `GET /containers/<id>/json`. `None` if the container does not run.
+    #[must_use]
+    pub fn from_inspect(answer: ContainerInspectResponse) -> Option<Self> {
+        let state = answer.state?;
+        if !state.running.unwrap_or(false) || state.restarting.unwrap_or(false) {
+            return None;
+        }
+        let config = answer.config.unwrap_or_default();
+        let network_mode = answer.host_config.and_then(|host| host.network_mode);
+        let ports = answer.network_settings.and_then(|settings| settings.ports);
+        Some(Self {
+            id: TaskId(answer.id?.into()),
+            name: answer.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+            labels: config.labels.unwrap_or_default().into_iter().collect(),
+            env: environment(config.env.unwrap_or_default()),
+            host_network: network_mode.as_deref() == Some("host"),
+            published: ports.map(published).unwrap_or_default(),
+            stop_signal: config.stop_signal,
+            stop_timeout: config
+                .stop_timeout
+                .and_then(|s| u64::try_from(s).ok())
+                .map_or(DEFAULT_STOP_TIMEOUT, Duration::from_secs),
+            leaving: None,
+        })
+    }
+
+    /// Whether `signal`, as Docker's `kill` event reports it, asks this container to end.
+    ///
+    /// `docker stop` sends the container's own stop signal, `SIGTERM` unless it names another one.
+    /// Other signals (a `SIGHUP` for a reload) do not count.
+    #[must_use]
+    pub fn is_stop_signal(&self, signal: &str) -> bool {
+        let own = self.stop_signal.as_deref().unwrap_or("SIGTERM");
+        let Some(number) = signal_number(signal) else { return false };
+        number == TERM || number == KILL || Some(number) == signal_number(own)
+    }
+}
+
+const KILL: i32 = nix::sys::signal::Signal::SIGKILL as i32;
+const TERM: i32 = nix::sys::signal::Signal::SIGTERM as i32;
+
+/// `15`, `TERM` and `SIGTERM` are the same to Docker.
+fn signal_number(text: &str) -> Option<i32> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    let name = text.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    name.parse::<nix::sys::signal::Signal>().ok().map(|signal| signal as i32)
+}
+
+/// `NAME=value` pairs; a value may hold `=`, an entry without one has no value.
+fn environment(entries: Vec<String>) -> BTreeMap<String, String> {
+    let pair = |entry: String| match entry.split_once('=') {
+        Some((name, value)) => (name.to_owned(), value.to_owned()),
+        None => (entry, String::new()),
+    };
+    entries.into_iter().map(pair).collect()
+}
+
+/// Keeps the tcp ports that are really published; one entry an address family.
+fn published(ports: PortMap) -> BTreeMap<u16, Vec<Published>> {
+    let mut map = BTreeMap::new();
+    for (inside, bindings) in ports {
+        let Some(inside) = inside.strip_suffix("/tcp").and_then(|port| port.parse().ok()) else {
+            continue;
+        };
+        let bindings = bindings.unwrap_or_default().into_iter().filter_map(|binding| {
+            let port = binding.host_port?.parse().ok().filter(|port| *port != 0)?;
+            let address = binding.host_ip.and_then(|ip| ip.parse().ok());
+            Some(Published { address, port })
+        });
+        let bindings: Vec<_> = bindings.collect();
+        if !bindings.is_empty() {
+            map.insert(inside, bindings);
+        }
+    }
+    map
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A running bridge container that publishes 8888 on 31000.
+    pub(crate) fn container(name: &str, labels: &[(&str, &str)], env: &[(&str, &str)]) -> Container {
+        let own = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        };
+        Container {
+            id: TaskId(format!("id-of-{name}").into()),
+            name: name.to_owned(),
+            labels: own(labels),
+            env: own(env),
+            host_network: false,
+            published: BTreeMap::from([(8888, vec![Published { address: None, port: 31000 }])]),
+            stop_signal: None,
+            stop_timeout: DEFAULT_STOP_TIMEOUT,
+            leaving: None,
+        }
+    }
+
+    fn inspected(json: serde_json::Value) -> Option<Container> {
+        Container::from_inspect(serde_json::from_value(json).unwrap())
+    }
+
+    #[test]
+    fn an_inspected_container_keeps_what_matters() {
+        let seen = inspected(serde_json::json!({
+            "Id": "abc", "Name": "/web", "State": {"Running": true},
+            "HostConfig": {"NetworkMode": "bridge"},
+            "Config": {"Env": ["A=1=2", "B"], "Labels": {"x": "y"}, "StopSignal": "SIGQUIT"},
+            "NetworkSettings": {"Ports": {
+                "8888/tcp": [{"HostIp": "0.0.0.0", "HostPort": "31000"}],
+                "53/udp": [{"HostIp": "0.0.0.0", "HostPort": "53"}],
+                "9999/tcp": null, "70000/tcp": [{"HostPort": "1"}],
+            }},
+        }))
+        .unwrap();
+        assert_eq!((seen.name.as_str(), seen.env["A"].as_str()), ("web", "1=2"));
+        assert_eq!(seen.published.keys().collect::<Vec<_>>(), [&8888]);
+        assert_eq!(seen.published[&8888][0].port, 31000);
+        assert!(!seen.host_network);
+    }
+
+    #[test]
+    fn a_container_that_does_not_run_is_none() {
+        let state = |state| inspected(serde_json::json!({"Id": "abc", "State": state}));
+        assert!(state(serde_json::json!({"Running": false})).is_none());
+        assert!(state(serde_json::json!({"Running": true, "Restarting": true})).is_none());
+        assert!(state(serde_json::json!({"Running": true})).is_some());
+        assert!(inspected(serde_json::json!({"Id": "abc"})).is_none());
+    }
+
+    #[test]
+    fn only_signals_that_ask_for_the_end_are_stop_signals() {
+        let mut web = container("web", &[], &[]);
+        for (signal, stops) in
+            [("15", true), ("TERM", true), ("9", true), ("1", false), ("SIGHUP", false), ("", false)]
+        {
+            assert_eq!(web.is_stop_signal(signal), stops, "{signal}");
+        }
+        web.stop_signal = Some("SIGQUIT".to_owned());
+        assert!(web.is_stop_signal("3") && web.is_stop_signal("15") && !web.is_stop_signal("1"));
+    }
+}

@@ -1,0 +1,262 @@
+//! Follows the containers of the local Docker daemon.
+//!
+//! Three ways to learn of a change, so that none has to be perfect: the event stream (at once), a
+//! full list after every reconnect, and a full list every [`Settings::resync`]. Only the container
+//! that an event names is inspected again. While the daemon is away the last known containers stand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bollard::{
+    API_DEFAULT_VERSION, Docker,
+    errors::Error,
+    models::EventMessage,
+    query_parameters::{
+        EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    },
+};
+use futures_util::{StreamExt, stream};
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::containers::{Container, Containers, Leaving, Link};
+use crate::{backoff::Backoff, registry::TaskId};
+
+/// How to reach Docker and how often to look without being told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub socket: String,
+    /// A list this often finds what the event stream lost. Default 30 s.
+    pub resync: Duration,
+    /// How long beyond its own stop timeout a container may live after a stop signal before it is
+    /// taken for a survivor and comes back. Default 30 s.
+    pub stop_grace: Duration,
+}
+
+/// Seconds for one request; a stopped daemon keeps its socket open for ever otherwise.
+const REQUEST_TIMEOUT_S: u64 = 10;
+const INSPECTS_AT_ONCE: usize = 8;
+/// A container missing from the first list after a reconnect is looked for once more.
+const SECOND_LOOK: Duration = Duration::from_millis(500);
+const RETRY: Backoff = Backoff::fixed(200, 5_000);
+
+/// Publishes the running containers whenever they change, until `stop`.
+pub async fn follow(
+    settings: Settings,
+    current: watch::Sender<Arc<Containers>>,
+    stop: CancellationToken,
+) {
+    let mut follower = Follower { settings, current, deadlines: BTreeMap::new() };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = follower.keep_following() => {}
+    }
+}
+
+struct Follower {
+    settings: Settings,
+    current: watch::Sender<Arc<Containers>>,
+    /// Until when a container that got a stop signal is believed to be leaving.
+    deadlines: BTreeMap<TaskId, Instant>,
+}
+
+impl Follower {
+    async fn keep_following(&mut self) {
+        let mut waits = RETRY.waits();
+        loop {
+            let started = Instant::now();
+            let error = match self.follow_once().await {
+                Ok(()) => "the event stream ended".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            if started.elapsed() > Duration::from_secs(10) {
+                waits.reset();
+            }
+            let lost = Link::Lost(error.clone());
+            if self.current.borrow().link != lost {
+                warn!(error, socket = self.settings.socket, "docker is away; the last known containers stand");
+            }
+            self.update(|containers| containers.link = lost);
+            time::sleep(waits.after_failure()).await;
+        }
+    }
+
+    async fn follow_once(&mut self) -> Result<(), Error> {
+        let docker =
+            Docker::connect_with_unix(&self.settings.socket, REQUEST_TIMEOUT_S, API_DEFAULT_VERSION)?
+                .negotiate_version()
+                .await?;
+        // The request for events goes out when the stream is first polled, after the list; `since`
+        // makes Docker repeat what happened in between.
+        let opened = since_epoch();
+        let since = opened.as_secs().saturating_sub(2).to_string();
+        let options = EventsOptionsBuilder::default().since(&since).filters(&event_filters());
+        let events = docker.events(Some(options.build()));
+        let mut events = std::pin::pin!(events);
+        self.list(&docker, true).await?;
+        info!(socket = self.settings.socket, api = %docker.client_version(), "docker connected");
+        let mut resync = time::interval_at(Instant::now() + self.settings.resync, self.settings.resync);
+        resync.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.deadlines.values().min().copied();
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => self.handle(&docker, event?, opened).await?,
+                    None => return Ok(()),
+                },
+                _ = resync.tick() => self.list(&docker, false).await?,
+                () = sleep_until(deadline) => self.give_up_leaving(),
+            }
+        }
+    }
+
+    async fn handle(
+        &mut self,
+        docker: &Docker,
+        event: EventMessage,
+        opened: Duration,
+    ) -> Result<(), Error> {
+        let at = event.time_nano.and_then(|nanos| u64::try_from(nanos).ok());
+        let (Some(action), Some(actor)) = (event.action, event.actor) else { return Ok(()) };
+        let Some(id) = actor.id.map(|id| TaskId(id.into())) else { return Ok(()) };
+        debug!(action, container = %id, "docker event");
+        if action == "kill" {
+            // A repeated signal from before the list may belong to an earlier life of a container
+            // that has been started again since.
+            if at.is_some_and(|at| Duration::from_nanos(at) < opened) {
+                return Ok(());
+            }
+            let signal = actor.attributes.and_then(|mut a| a.remove("signal")).unwrap_or_default();
+            self.told_to_stop(&id, &signal);
+            return Ok(());
+        }
+        if action == "start" {
+            self.deadlines.remove(&id);
+        }
+        let seen = inspect(docker, &id).await?;
+        self.update(|containers| match seen {
+            Some(container) => {
+                let leaving = containers.running.get(&id).and_then(|old| old.leaving.clone());
+                let leaving = leaving.filter(|_| action != "start");
+                containers.running.insert(id, Arc::new(Container { leaving, ..container }));
+            }
+            None => {
+                containers.running.remove(&id);
+            }
+        });
+        Ok(())
+    }
+
+    /// Out before dead: the container is leaving from the moment of the signal (design invariant 2).
+    fn told_to_stop(&mut self, id: &TaskId, signal: &str) {
+        let Some(container) = self.current.borrow().running.get(id).cloned() else { return };
+        if !container.is_stop_signal(signal) {
+            return;
+        }
+        let patience = container.stop_timeout + self.settings.stop_grace;
+        info!(container = container.name, signal, "container was told to stop");
+        self.deadlines.insert(id.clone(), Instant::now() + patience);
+        let leaving = Some(Leaving { signal: signal.to_owned() });
+        self.update(|containers| {
+            let container = Container { leaving, ..(*container).clone() };
+            containers.running.insert(id.clone(), Arc::new(container));
+        });
+    }
+
+    /// Containers that outlived their stop signal by far are taken back.
+    fn give_up_leaving(&mut self) {
+        let now = Instant::now();
+        let (over, pending) = std::mem::take(&mut self.deadlines).into_iter().partition(|(_, at)| *at <= now);
+        let over: BTreeMap<TaskId, Instant> = over;
+        self.deadlines = pending;
+        self.update(|containers| {
+            for id in over.keys() {
+                let Some(container) = containers.running.get(id) else { continue };
+                warn!(container = container.name, "container survived its stop signal; taking it back");
+                let back = Container { leaving: None, ..(**container).clone() };
+                containers.running.insert(id.clone(), Arc::new(back));
+            }
+        });
+    }
+
+    /// Brings the picture in line with a full list: inspects what is new, drops what is gone.
+    ///
+    /// After a reconnect what is missing is dropped only if a second list misses it too: a daemon
+    /// that is still coming up may not know all its containers yet (design invariant 1).
+    async fn list(&mut self, docker: &Docker, reconnected: bool) -> Result<(), Error> {
+        let mut ids = running_ids(docker).await?;
+        let known: BTreeSet<TaskId> = self.current.borrow().running.keys().cloned().collect();
+        if reconnected && !known.is_subset(&ids) {
+            time::sleep(SECOND_LOOK).await;
+            ids = running_ids(docker).await?;
+        }
+        let new = ids.difference(&known).cloned().collect::<Vec<_>>();
+        let inspected: Vec<_> = stream::iter(new)
+            .map(|id| async move { inspect(docker, &id).await })
+            .buffer_unordered(INSPECTS_AT_ONCE)
+            .collect()
+            .await;
+        let inspected = inspected.into_iter().collect::<Result<Vec<_>, _>>()?;
+        self.deadlines.retain(|id, _| ids.contains(id));
+        self.update(|containers| {
+            containers.link = Link::Connected;
+            containers.listed = true;
+            containers.running.retain(|id, _| ids.contains(id));
+            for container in inspected.into_iter().flatten() {
+                containers.running.insert(container.id.clone(), Arc::new(container));
+            }
+        });
+        Ok(())
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Containers)) {
+        self.current.send_if_modified(|current| {
+            let mut next = (**current).clone();
+            change(&mut next);
+            let changed = next != **current;
+            if changed {
+                *current = Arc::new(next);
+            }
+            changed
+        });
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn running_ids(docker: &Docker) -> Result<BTreeSet<TaskId>, Error> {
+    let filters = HashMap::from([("status", vec!["running"])]);
+    let options = ListContainersOptionsBuilder::default().filters(&filters).build();
+    let list = docker.list_containers(Some(options)).await?;
+    Ok(list.into_iter().filter_map(|c| Some(TaskId(c.id?.into()))).collect())
+}
+
+/// `None` when the container is gone or does not run.
+async fn inspect(docker: &Docker, id: &TaskId) -> Result<Option<Container>, Error> {
+    match docker.inspect_container(&id.0, None::<InspectContainerOptions>).await {
+        Ok(answer) => Ok(Container::from_inspect(answer)),
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn event_filters() -> HashMap<&'static str, Vec<&'static str>> {
+    let events = vec!["start", "die", "destroy", "kill", "pause", "unpause", "rename"];
+    HashMap::from([("type", vec!["container"]), ("event", events)])
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

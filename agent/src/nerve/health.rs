@@ -1,0 +1,224 @@
+//! The health of every registration: one loop each, all through the hacheck library.
+//!
+//! A loop asks hacheck, which looks at marks first, merges checks of one target and caches their
+//! answers. Until a target has answered well once it is asked in quick succession, so that a service
+//! is registered when it can serve and not at the end of a period.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::{AbortHandle, JoinSet},
+    time,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    judge::{Judge, Verdict},
+    registrations::{CheckSpec, Registration, RegistrationKey, Registrations},
+};
+use crate::{
+    backoff::{Backoff, Waits},
+    probe::{Finding, Probe},
+};
+
+/// nerve-tools: up after one good answer, down after two bad ones (nerve.md §5.5).
+const RISE: NonZeroUsize = NonZeroUsize::MIN;
+const FALL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+/// The pause between two checks is the timeout plus this (nerve.md §5.5).
+const PAUSE_BEYOND_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pace of the first checks of a task that does not answer yet.
+const STARTING: Backoff = Backoff::fixed(10, 500);
+/// Verdicts on their way to the owner of the picture; loops wait when it is full.
+const QUEUE: usize = 256;
+
+/// How a registration stands.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not checked yet.
+    Unknown,
+    Up,
+    Down,
+    /// A mark holds it down; the service itself is not asked.
+    Marked,
+}
+
+/// State, why, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Health {
+    pub state: State,
+    /// What the last check said, in one line.
+    pub detail: String,
+    #[serde(skip)]
+    pub since: SystemTime,
+}
+
+/// The health of all registrations.
+pub type HealthMap = BTreeMap<RegistrationKey, Health>;
+
+/// Runs one loop per registration and publishes what they find, until `stop`.
+pub async fn watch_health(
+    probe: Probe,
+    mut registrations: watch::Receiver<Arc<Registrations>>,
+    current: watch::Sender<Arc<HealthMap>>,
+    stop: CancellationToken,
+) {
+    let (verdicts, mut news) = mpsc::channel(QUEUE);
+    let mut ward = Ward { probe, verdicts, loops: JoinSet::new(), patients: HashMap::new() };
+    registrations.mark_changed();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = registrations.changed() => {
+                if changed.is_err() { return }
+                let wanted = Arc::clone(&registrations.borrow_and_update());
+                ward.admit(&wanted, &current);
+            }
+            Some((key, health)) = news.recv() => publish(&current, &ward, key, health),
+            Some(ended) = ward.loops.join_next() => {
+                if let Err(error) = ended && error.is_panic() {
+                    warn!(%error, "a health check loop failed; it starts again");
+                    ward.patients.retain(|_, patient| !patient.task.is_finished());
+                    registrations.mark_changed();
+                }
+            }
+        }
+    }
+}
+
+struct Ward {
+    probe: Probe,
+    verdicts: mpsc::Sender<(RegistrationKey, Health)>,
+    loops: JoinSet<()>,
+    patients: HashMap<RegistrationKey, Patient>,
+}
+
+struct Patient {
+    check: CheckSpec,
+    task: AbortHandle,
+}
+
+impl Ward {
+    /// Starts loops for what is new or is checked differently now, ends those of what is gone.
+    fn admit(&mut self, wanted: &Registrations, current: &watch::Sender<Arc<HealthMap>>) {
+        self.patients.retain(|key, patient| {
+            let stays = wanted.wanted.get(key).is_some_and(|wish| wish.check == patient.check);
+            if !stays {
+                patient.task.abort();
+            }
+            stays
+        });
+        for (key, wish) in &wanted.wanted {
+            if !self.patients.contains_key(key) {
+                let patience = check_loop(self.probe.clone(), Arc::clone(wish), self.verdicts.clone());
+                let task = self.loops.spawn(patience);
+                self.patients.insert(key.clone(), Patient { check: wish.check.clone(), task });
+            }
+        }
+        current.send_if_modified(|map| {
+            if map.keys().all(|key| wanted.wanted.contains_key(key)) {
+                return false;
+            }
+            Arc::make_mut(map).retain(|key, _| wanted.wanted.contains_key(key));
+            true
+        });
+    }
+}
+
+fn publish(
+    current: &watch::Sender<Arc<HealthMap>>,
+    ward: &Ward,
+    key: RegistrationKey,
+    health: Health,
+) {
+    // A verdict may still be under way when its registration is gone.
+    if !ward.patients.contains_key(&key) {
+        return;
+    }
+    current.send_if_modified(|map| {
+        let old = map.get(&key);
+        if old.is_some_and(|old| old.state == health.state && old.detail == health.detail) {
+            return false;
+        }
+        let changed = old.is_none_or(|old| old.state != health.state);
+        let since = if changed { health.since } else { old.map_or(health.since, |old| old.since) };
+        if changed {
+            info!(namespace = %key.namespace, task = %key.task, state = ?health.state, detail = health.detail, "health");
+        }
+        Arc::make_mut(map).insert(key, Health { since, ..health });
+        true
+    });
+}
+
+async fn check_loop(
+    probe: Probe,
+    wish: Arc<Registration>,
+    verdicts: mpsc::Sender<(RegistrationKey, Health)>,
+) {
+    let mut patient = Examination { judge: Judge::new(RISE, FALL), starting: Some(STARTING.waits()) };
+    let mut marks = probe.marks();
+    let usual = wish.check.timeout + PAUSE_BEYOND_TIMEOUT;
+    loop {
+        marks.mark_unchanged();
+        let finding = tokio::select! {
+            finding = probe.ask(&wish, patient.starting.is_some()) => finding,
+            // A mark does not wait for the end of a check.
+            changed = marks.changed() => if changed.is_err() { return } else { continue },
+        };
+        let marked = matches!(finding, Finding::Marked(_));
+        if let Some((state, detail)) = patient.conclude(finding) {
+            let health = Health { state, detail, since: SystemTime::now() };
+            if verdicts.send((wish.key.clone(), health)).await.is_err() {
+                return;
+            }
+        }
+        let pause = patient.pause(usual);
+        tokio::select! {
+            // A mark that ends changes the table; nothing has to be asked until then.
+            () = time::sleep(pause), if !marked => {}
+            changed = marks.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// What one loop knows of its target.
+struct Examination {
+    judge: Judge,
+    /// Set until the target has answered well once.
+    starting: Option<Waits>,
+}
+
+impl Examination {
+    fn conclude(&mut self, finding: Finding) -> Option<(State, String)> {
+        let (good, detail) = match finding {
+            Finding::NotAsked => return None,
+            Finding::Marked(text) => {
+                // After the mark the next answer decides alone, and is wanted soon.
+                self.judge.forget();
+                self.starting = Some(STARTING.waits());
+                return Some((State::Marked, text));
+            }
+            Finding::Good(detail) => (true, detail),
+            Finding::Bad(detail) => (false, detail),
+        };
+        if good {
+            self.starting = None;
+        }
+        let state = match self.judge.take(good) {
+            Verdict::Up => State::Up,
+            Verdict::Down => State::Down,
+        };
+        Some((state, detail))
+    }
+
+    fn pause(&mut self, usual: Duration) -> Duration {
+        self.starting.as_mut().map_or(usual, |waits| waits.after_failure().min(usual))
+    }
+}

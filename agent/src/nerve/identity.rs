@@ -1,0 +1,270 @@
+//! Who a container is: a PaaSTA task, a plain labelled task, or not ours.
+//!
+//! Pure. Order of trust for PaaSTA's containers (nerve.md §9.3): the container name, the
+//! `MESOS_TASK_ID` label, the paasta labels, the variables. A service's own configuration can forge
+//! every variable, so a later source never overrides an earlier one.
+
+use std::net::IpAddr;
+
+use soa_configs::Namespace;
+
+use super::containers::{Container, Published};
+
+/// What a container turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Started by Marathon through Mesos; soa-configs say where it registers.
+    Paasta { service: String, instance: String },
+    /// Labelled `smartstack.namespace` and `smartstack.port`.
+    Plain { namespaces: Vec<Namespace>, port: u16 },
+    /// Nothing to do with us: the reason, for `smartstack why`.
+    NotOurs(&'static str),
+    /// Meant for us, but wrong; the text says what was expected.
+    Refused(String),
+}
+
+const NAMESPACE_LABEL: &str = "smartstack.namespace";
+const PORT_LABEL: &str = "smartstack.port";
+
+/// Decides who `container` is.
+#[must_use]
+pub fn identify(container: &Container) -> Identity {
+    if container.name.starts_with("mesos-") {
+        return mesos_task(container);
+    }
+    if container.labels.contains_key(NAMESPACE_LABEL) || container.labels.contains_key(PORT_LABEL) {
+        return plain_task(container);
+    }
+    if container.env.contains_key("PAASTA_SERVICE") {
+        return Identity::NotOurs("started by hand (`paasta local-run`), not by Mesos");
+    }
+    Identity::NotOurs("no PaaSTA or smartstack.* labels")
+}
+
+fn mesos_task(container: &Container) -> Identity {
+    let env = |name: &str| container.env.get(name).map(String::as_str);
+    let label = |name: &str| container.labels.get(name).map(String::as_str);
+    if container.name.ends_with(".executor") {
+        return Identity::NotOurs("an executor, not the task itself");
+    }
+    if env("CHRONOS_JOB_NAME").is_some() {
+        return Identity::NotOurs("a Chronos job: it has no port");
+    }
+    let task_id = label("MESOS_TASK_ID").or_else(|| env("MESOS_TASK_ID"));
+    if task_id.is_none() && env("MARATHON_APP_ID").is_none() {
+        return Identity::NotOurs("not started by Marathon");
+    }
+    let from_label = label("MESOS_TASK_ID").and_then(from_task_id);
+    let from_paasta_labels = || pair(label("paasta_service"), label("paasta_instance"));
+    let from_variables = || {
+        env("MESOS_TASK_ID")
+            .and_then(from_task_id)
+            .or_else(|| env("MARATHON_APP_ID").and_then(from_app_id))
+            .or_else(|| pair(env("PAASTA_SERVICE"), env("PAASTA_INSTANCE")))
+    };
+    match from_label.or_else(from_paasta_labels).or_else(from_variables) {
+        Some((service, instance)) => Identity::Paasta { service, instance },
+        None => Identity::Refused(format!(
+            "cannot tell service and instance: task id `{}` is not SERVICE.INSTANCE[.GIT.CONFIG].UUID \
+             and the labels paasta_service and paasta_instance are missing",
+            task_id.unwrap_or_default().escape_debug()
+        )),
+    }
+}
+
+fn pair(service: Option<&str>, instance: Option<&str>) -> Option<(String, String)> {
+    let filled = |text: &str| !text.is_empty();
+    Some((service.filter(|s| filled(s))?.to_owned(), instance.filter(|i| filled(i))?.to_owned()))
+}
+
+/// `my--svc.main.git1234abcd.config5678abcd.<uuid>` → (`my_svc`, `main`) (nerve.md §7.2).
+fn from_task_id(task_id: &str) -> Option<(String, String)> {
+    from_app_id(task_id.rsplit_once('.')?.0)
+}
+
+fn from_app_id(app_id: &str) -> Option<(String, String)> {
+    let decoded = app_id.trim_start_matches('/').replace("--", "_");
+    let parts: Vec<&str> = decoded.split('.').collect();
+    match parts.as_slice() {
+        [service, instance] | [service, instance, _, _] => pair(Some(service), Some(instance)),
+        _ => None,
+    }
+}
+
+fn plain_task(container: &Container) -> Identity {
+    let Some(names) = container.labels.get(NAMESPACE_LABEL) else {
+        return Identity::Refused(format!(
+            "label {PORT_LABEL} is set but {NAMESPACE_LABEL} is missing; set it to SERVICE.NAMESPACE"
+        ));
+    };
+    let Some(port) = container.labels.get(PORT_LABEL) else {
+        return Identity::Refused(format!(
+            "label {NAMESPACE_LABEL} is set but {PORT_LABEL} is missing; set it to the port inside \
+             the container"
+        ));
+    };
+    let Some(port) = port.trim().parse().ok().filter(|port| *port != 0) else {
+        return Identity::Refused(format!(
+            "label {PORT_LABEL} is `{}`; expected a port from 1 to 65535",
+            shortened(port)
+        ));
+    };
+    let mut namespaces = Vec::new();
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match name.parse::<Namespace>() {
+            Ok(namespace) if namespaces.contains(&namespace) => {}
+            Ok(namespace) => namespaces.push(namespace),
+            Err(error) => return Identity::Refused(format!("label {NAMESPACE_LABEL}: {error}")),
+        }
+    }
+    if namespaces.is_empty() {
+        return Identity::Refused(format!("label {NAMESPACE_LABEL} names no namespace"));
+    }
+    Identity::Plain { namespaces, port }
+}
+
+/// The port of this host on which the container port `inside` can be reached.
+///
+/// Host networking: a PaaSTA task is told its port by Marathon (`MARATHON_PORT`, nerve.md §9.4), any
+/// other listens on `inside` itself. Otherwise the published port.
+///
+/// # Errors
+/// A sentence for the operator.
+pub fn host_port(container: &Container, inside: u16, paasta: bool) -> Result<u16, String> {
+    if container.host_network {
+        return if paasta { marathon_port(container) } else { Ok(inside) };
+    }
+    let Some(bindings) = container.published.get(&inside) else {
+        return Err(format!("port {inside}/tcp is not published on the host (docker run -p)"));
+    };
+    let reachable = bindings.iter().find(|b| b.address.is_none_or(|a| listens_on_loopback(&a)));
+    match (reachable, bindings.first()) {
+        (Some(binding), _) => Ok(binding.port),
+        (None, Some(Published { address: Some(address), .. })) => Err(format!(
+            "port {inside}/tcp is published on {address} only, where health checks do not reach it; \
+             publish it on 0.0.0.0"
+        )),
+        (None, _) => Err(format!("port {inside}/tcp is not published on the host")),
+    }
+}
+
+
+fn listens_on_loopback(address: &IpAddr) -> bool {
+    address.is_unspecified() || *address == IpAddr::from([127, 0, 0, 1])
+}
+
+fn marathon_port(container: &Container) -> Result<u16, String> {
+    let names = ["MARATHON_PORT", "MARATHON_PORT0", "PORT", "PORT0"];
+    let Some((name, text)) = names.iter().find_map(|n| Some((n, container.env.get(*n)?))) else {
+        return Err("host networking without MARATHON_PORT: not a network service".to_owned());
+    };
+    text.parse()
+        .ok()
+        .filter(|port| *port != 0)
+        .ok_or_else(|| format!("{name} is `{}`; expected a port from 1 to 65535", shortened(text)))
+}
+
+/// Foreign text made fit for one log line.
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect::<String>().escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::containers::tests::container, *};
+
+    const TASK: &str = "my--svc.main.gitabcdef12.configdeadbeef.3f1c9a8e-6d0b-11e8-b0e7-0242ac110003";
+
+    fn paasta(service: &str, instance: &str) -> Identity {
+        Identity::Paasta { service: service.to_owned(), instance: instance.to_owned() }
+    }
+
+    #[test]
+    fn a_marathon_task_is_known_by_its_most_trusted_source() {
+        let labels = [("MESOS_TASK_ID", TASK)];
+        let forged = [("PAASTA_SERVICE", "other"), ("PAASTA_INSTANCE", "evil"), ("MARATHON_APP_ID", "/x.y")];
+        assert_eq!(identify(&container("mesos-1", &labels, &forged)), paasta("my_svc", "main"));
+        let labels = [("paasta_service", "my_svc"), ("paasta_instance", "ro")];
+        assert_eq!(identify(&container("mesos-1", &labels, &forged)), paasta("my_svc", "ro"));
+        let env = [("MESOS_TASK_ID", TASK)];
+        assert_eq!(identify(&container("mesos-1", &[], &env)), paasta("my_svc", "main"));
+        let env = [("MARATHON_APP_ID", "/books.main.gitabcdef12.configdeadbeef")];
+        assert_eq!(identify(&container("mesos-1", &[], &env)), paasta("books", "main"));
+    }
+
+    #[test]
+    fn look_alikes_are_left_alone() {
+        let env = [("MESOS_TASK_ID", TASK), ("PAASTA_SERVICE", "s"), ("PAASTA_INSTANCE", "i")];
+        let chronos = [("CHRONOS_JOB_NAME", "a b"), ("MESOS_TASK_ID", TASK)];
+        for (name, env) in [
+            ("paasta_local_run_1", env.as_slice()),
+            ("mesos-1.executor", env.as_slice()),
+            ("mesos-1", chronos.as_slice()),
+            ("mesos-1", &[]),
+            ("postgres", &[]),
+        ] {
+            let identity = identify(&container(name, &[], env));
+            assert!(matches!(identity, Identity::NotOurs(_)), "{name} {env:?}: {identity:?}");
+        }
+    }
+
+    #[test]
+    fn a_task_id_of_another_shape_is_refused_with_its_text() {
+        let identity = identify(&container("mesos-1", &[("MESOS_TASK_ID", "a.b.c.uuid\n")], &[]));
+        let Identity::Refused(reason) = identity else { panic!("{identity:?}") };
+        assert!(reason.contains("a.b.c.uuid\\n"), "{reason}");
+    }
+
+    #[test]
+    fn plain_labels_make_a_task() {
+        let labels = [("smartstack.namespace", "web.main, web.canary,web.main"), ("smartstack.port", "80")];
+        let namespaces = vec!["web.main".parse().unwrap(), "web.canary".parse().unwrap()];
+        assert_eq!(identify(&container("web", &labels, &[])), Identity::Plain { namespaces, port: 80 });
+    }
+
+    #[test]
+    fn wrong_plain_labels_are_refused_with_the_value_and_what_was_expected() {
+        for (namespace, port, expected) in [
+            (Some("web.main"), Some("nonsense"), "`nonsense`; expected a port from 1 to 65535"),
+            (Some("web.main"), Some("0"), "expected a port"),
+            (Some("web.main"), Some("70000"), "expected a port"),
+            (Some("web.main"), None, "smartstack.port is missing"),
+            (None, Some("80"), "smartstack.namespace is missing"),
+            (Some("web"), Some("80"), "needs a service, a dot and a namespace"),
+            (Some("web.main\nserver x"), Some("80"), "web.main\\nserver x"),
+            (Some(" , "), Some("80"), "names no namespace"),
+        ] {
+            let mut labels = Vec::new();
+            labels.extend(namespace.map(|n| (NAMESPACE_LABEL, n)));
+            labels.extend(port.map(|p| (PORT_LABEL, p)));
+            match identify(&container("web", &labels, &[])) {
+                Identity::Refused(reason) => assert!(reason.contains(expected), "{reason}"),
+                other => panic!("{labels:?} gave {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_port_is_the_published_one_or_what_marathon_said() {
+        let mut web = container("web", &[], &[("MARATHON_PORT", "31337"), ("PORT0", "1")]);
+        assert_eq!(host_port(&web, 8888, true), Ok(31000));
+        assert!(host_port(&web, 80, true).unwrap_err().contains("80/tcp is not published"));
+        web.host_network = true;
+        assert_eq!(host_port(&web, 8888, true), Ok(31337));
+        assert_eq!(host_port(&web, 8888, false), Ok(8888));
+        web.env.insert("MARATHON_PORT".to_owned(), "99999".to_owned());
+        assert!(host_port(&web, 8888, true).unwrap_err().contains("`99999`"));
+        web.env.clear();
+        assert!(host_port(&web, 8888, true).unwrap_err().contains("not a network service"));
+    }
+
+    #[test]
+    fn a_port_published_on_one_outer_address_only_is_refused() {
+        let mut web = container("web", &[], &[]);
+        let on = |ip: [u8; 4]| Published { address: Some(ip.into()), port: 31000 };
+        web.published.insert(8888, vec![on([10, 0, 0, 5])]);
+        assert!(host_port(&web, 8888, false).unwrap_err().contains("10.0.0.5 only"));
+        web.published.insert(8888, vec![on([10, 0, 0, 5]), on([127, 0, 0, 1])]);
+        assert_eq!(host_port(&web, 8888, false), Ok(31000));
+    }
+}

@@ -1,0 +1,91 @@
+use std::time::SystemTime;
+
+use soa_configs::Mode;
+
+use super::*;
+use crate::{
+    nerve::{
+        health::Health,
+        registrations::{CheckSpec, RegistrationKey},
+    },
+    registry::{ParentPath, Record, RecordKey, TaskId},
+};
+
+const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+
+fn registration(task: &str, port: u16, leaving: Option<&str>) -> (RegistrationKey, Arc<Registration>) {
+    let namespace: Namespace = "web.main".parse().unwrap();
+    let task = TaskId(task.into());
+    let record = Record {
+        host: HOST,
+        port,
+        name: "host1".to_owned(),
+        weight: None,
+        haproxy_server_options: None,
+        labels: None,
+    };
+    let parent = ParentPath::v2(&namespace);
+    let key = RegistrationKey { task: task.clone(), namespace };
+    let registration = Registration {
+        key: key.clone(),
+        title: task.to_string(),
+        port,
+        check: CheckSpec {
+            mode: Mode::Http,
+            port,
+            uri: "/status".to_owned(),
+            timeout: Duration::from_secs(1),
+            headers: indexmap::IndexMap::new(),
+            body_expect: None,
+        },
+        leaving: leaving.map(str::to_owned),
+        records: BTreeMap::from([(RecordKey { parent, task }, record)]),
+    };
+    (key, Arc::new(registration))
+}
+
+fn all(registrations: &[(RegistrationKey, Arc<Registration>)]) -> Registrations {
+    Registrations { complete: true, wanted: registrations.iter().cloned().collect(), refused: vec![] }
+}
+
+fn health(key: &RegistrationKey, state: State) -> HealthMap {
+    let detail = "because".to_owned();
+    HealthMap::from([(key.clone(), Health { state, detail, since: SystemTime::UNIX_EPOCH })])
+}
+
+#[test]
+fn only_a_healthy_task_that_stays_is_wanted() {
+    let (key, stays) = registration("a", 1, None);
+    let (_, leaves) = registration("a", 1, Some("15"));
+    let none = HealthMap::new();
+    for (registration, health, records, undecided, away) in [
+        (&stays, health(&key, State::Up), 1, 0, None),
+        (&stays, health(&key, State::Down), 0, 0, Some("because")),
+        (&stays, health(&key, State::Marked), 0, 0, Some("because")),
+        (&stays, none.clone(), 0, 1, None),
+        (&leaves, health(&key, State::Up), 0, 0, Some("told to stop by signal 15")),
+        (&leaves, none, 0, 0, Some("told to stop by signal 15")),
+    ] {
+        let all = all(&[(key.clone(), Arc::clone(registration))]);
+        let wanted = wanted(&all, &health);
+        assert_eq!((wanted.records.len(), wanted.undecided.len()), (records, undecided), "{health:?}");
+        let out = super::away(&all, &health, HOST);
+        assert_eq!(out.values().next().map(String::as_str), away, "{health:?}");
+    }
+}
+
+#[test]
+fn a_server_whose_task_ended_is_held_out_until_its_port_is_used_again() {
+    let (first, second) = (registration("a", 1, None), registration("b", 1, None));
+    let mut departed = Departed::default();
+    let now = Instant::now();
+    departed.look(&all(&[first]), HOST, now);
+    assert_eq!(departed.servers().count(), 0);
+    departed.look(&all(&[]), HOST, now);
+    assert_eq!(departed.servers().next().unwrap().0.1, SocketAddr::new(HOST, 1));
+    departed.look(&all(&[second]), HOST, now);
+    assert_eq!(departed.servers().count(), 0);
+    departed.look(&all(&[]), HOST, now);
+    departed.look(&all(&[]), HOST, now + DEPARTED_FOR);
+    assert_eq!(departed.servers().count(), 0);
+}

@@ -1,0 +1,55 @@
+//! Decides registrations anew whenever containers, local processes or soa-configs change.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{
+    containers::Containers,
+    local_tasks::LocalTasks,
+    registrations::{HostIdentity, Registrations, registrations},
+};
+use crate::soa::Soa;
+
+/// What registrations are decided from.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    pub soa: watch::Receiver<Arc<Soa>>,
+    pub containers: watch::Receiver<Arc<Containers>>,
+    pub local: watch::Receiver<Arc<LocalTasks>>,
+}
+
+/// Publishes the registrations of this host until `stop`.
+pub async fn run(
+    host: Arc<HostIdentity>,
+    mut inputs: Inputs,
+    current: watch::Sender<Arc<Registrations>>,
+    stop: CancellationToken,
+) {
+    loop {
+        let decided = {
+            let soa = inputs.soa.borrow_and_update();
+            let containers = inputs.containers.borrow_and_update();
+            let local = inputs.local.borrow_and_update();
+            registrations(&containers, &local, &soa, &host)
+        };
+        current.send_if_modified(|before| {
+            if **before == decided {
+                return false;
+            }
+            for refusal in decided.refused.iter().filter(|r| !before.refused.contains(r)) {
+                warn!(task = refusal.title, reason = refusal.reason, "not registered");
+            }
+            *before = Arc::new(decided);
+            true
+        });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = inputs.soa.changed() => if changed.is_err() { return },
+            changed = inputs.containers.changed() => if changed.is_err() { return },
+            changed = inputs.local.changed() => if changed.is_err() { return },
+        }
+    }
+}

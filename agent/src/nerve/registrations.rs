@@ -1,0 +1,247 @@
+//! Which task should appear in which namespace: a pure function of what runs, what soa-configs say
+//! and where this host is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use indexmap::IndexMap;
+use soa_configs::{Mode, Namespace, NamespaceConfig, Place};
+
+use super::{
+    containers::{Container, Containers},
+    identity::{Identity, host_port, identify},
+    local_tasks::LocalTasks,
+};
+use crate::{
+    registry::{Layout, ParentPath, Record, RecordKey, TaskId},
+    soa::Soa,
+};
+
+/// PaaSTA's services always carry weight 10 (nerve.md §5.1).
+const WEIGHT: u32 = 10;
+
+/// Who this host is, as records name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostIdentity {
+    /// `name` of records and prefix of their znodes: the host name, or HAProxy would rename servers.
+    pub name: String,
+    pub address: IpAddr,
+    pub layouts: BTreeSet<Layout>,
+}
+
+/// The wish of one local task to appear in one namespace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registration {
+    pub key: RegistrationKey,
+    /// Container name, or the name of the local process.
+    pub title: String,
+    /// The port in the record, by which marks know the instance.
+    pub port: u16,
+    pub check: CheckSpec,
+    /// The task was told to stop: the signal.
+    pub leaving: Option<String>,
+    pub records: BTreeMap<RecordKey, Record>,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RegistrationKey {
+    pub task: TaskId,
+    pub namespace: Namespace,
+}
+
+/// How the health of a registration is found (nerve.md §5.5).
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckSpec {
+    pub mode: Mode,
+    pub port: u16,
+    pub uri: String,
+    pub timeout: std::time::Duration,
+    pub headers: IndexMap<String, String>,
+    pub body_expect: Option<String>,
+}
+
+/// All registrations of this host, and what was refused.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Registrations {
+    /// True once containers and soa-configs have been read.
+    pub complete: bool,
+    pub wanted: BTreeMap<RegistrationKey, Arc<Registration>>,
+    pub refused: Vec<Refusal>,
+}
+
+/// A task that cannot be registered (somewhere), and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Refusal {
+    pub task: String,
+    pub title: String,
+    pub reason: String,
+}
+
+/// A task that passed the border: where it wants to be and on which port it listens.
+struct Candidate {
+    task: TaskId,
+    title: String,
+    port: u16,
+    namespaces: Vec<Namespace>,
+    leaving: Option<String>,
+    /// `deploy_group` and `paasta_instance`, as nerve-tools labels v2 records.
+    labels: Vec<(&'static str, String)>,
+}
+
+/// Decides all registrations of this host.
+#[must_use]
+pub fn registrations(
+    containers: &Containers,
+    local: &LocalTasks,
+    soa: &Soa,
+    host: &HostIdentity,
+) -> Registrations {
+    let mut refused = local.problems.clone();
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for container in containers.running.values() {
+        match candidate(container, soa) {
+            Ok(candidate) => candidates.extend(candidate),
+            Err(reason) => refused.push(refusal(&container.id, &container.name, reason)),
+        }
+    }
+    candidates.extend(local.tasks.iter().map(|task| Candidate {
+        task: task.id(),
+        title: task.name.clone(),
+        port: task.port,
+        namespaces: task.namespaces.clone(),
+        leaving: None,
+        labels: Vec::new(),
+    }));
+    let wanted = accept(&candidates, soa, host, &mut refused);
+    refused.sort();
+    Registrations { complete: containers.listed && soa.read, wanted, refused }
+}
+
+/// `Ok(None)`: not ours.
+fn candidate(container: &Container, soa: &Soa) -> Result<Option<Candidate>, String> {
+    let leaving = container.leaving.as_ref().map(|leaving| leaving.signal.clone());
+    let (namespaces, port, labels) = match identify(container) {
+        Identity::NotOurs(_) => return Ok(None),
+        Identity::Refused(reason) => return Err(reason),
+        Identity::Plain { namespaces, port } => {
+            (namespaces, host_port(container, port, false)?, Vec::new())
+        }
+        Identity::Paasta { service, instance } => {
+            let config = soa.instance(&service, &instance)?;
+            let port = host_port(container, config.container_port.get(), true)?;
+            let labels =
+                vec![("deploy_group", config.deploy_group.clone()), ("paasta_instance", instance)];
+            (config.registrations.clone(), port, labels)
+        }
+    };
+    let (task, title) = (container.id.clone(), container.name.clone());
+    Ok(Some(Candidate { task, title, port, namespaces, leaving, labels }))
+}
+
+fn accept(
+    candidates: &[Candidate],
+    soa: &Soa,
+    host: &HostIdentity,
+    refused: &mut Vec<Refusal>,
+) -> BTreeMap<RegistrationKey, Arc<Registration>> {
+    let mut wanted = BTreeMap::new();
+    let mut owners: BTreeMap<(Namespace, u16), &Candidate> = BTreeMap::new();
+    // A task that stays goes before one that leaves: a port may change hands between the two.
+    let order = candidates.iter().filter(|c| c.leaving.is_none());
+    let order = order.chain(candidates.iter().filter(|c| c.leaving.is_some()));
+    for candidate in order {
+        for namespace in &candidate.namespaces {
+            let reason = match soa.namespace(namespace) {
+                Err(reason) => reason,
+                Ok(config) => {
+                    if let Some(owner) = owners.get(&(namespace.clone(), candidate.port)) {
+                        format!(
+                            "port {} of {namespace} is already taken by {}",
+                            candidate.port, owner.title
+                        )
+                    } else {
+                        owners.insert((namespace.clone(), candidate.port), candidate);
+                        let registration = registration(candidate, namespace, config, soa, host);
+                        wanted.insert(registration.key.clone(), Arc::new(registration));
+                        continue;
+                    }
+                }
+            };
+            refused.push(refusal(&candidate.task, &candidate.title, reason));
+        }
+    }
+    wanted
+}
+
+fn registration(
+    candidate: &Candidate,
+    namespace: &Namespace,
+    config: &NamespaceConfig,
+    soa: &Soa,
+    host: &HostIdentity,
+) -> Registration {
+    let key = RegistrationKey { task: candidate.task.clone(), namespace: namespace.clone() };
+    let places: Vec<&Place> =
+        soa.places.iter().filter(|place| config.advertise.iter().any(|t| t == place.kind())).collect();
+    Registration {
+        title: candidate.title.clone(),
+        port: candidate.port,
+        check: CheckSpec {
+            mode: config.healthcheck_mode,
+            port: config.healthcheck_port.map_or(candidate.port, std::num::NonZeroU16::get),
+            uri: config.healthcheck_uri.clone(),
+            timeout: config.healthcheck_timeout,
+            headers: config.extra_healthcheck_headers.clone(),
+            body_expect: config.healthcheck_body_expect.clone(),
+        },
+        leaving: candidate.leaving.clone(),
+        records: records(&key, candidate, &places, host),
+        key,
+    }
+}
+
+/// One v1 record a place, and one v2 record that carries all places as labels (nerve.md §5.5).
+fn records(
+    key: &RegistrationKey,
+    candidate: &Candidate,
+    places: &[&Place],
+    host: &HostIdentity,
+) -> BTreeMap<RecordKey, Record> {
+    let record = |labels| Record {
+        host: host.address,
+        port: candidate.port,
+        name: host.name.clone(),
+        weight: Some(WEIGHT),
+        haproxy_server_options: None,
+        labels,
+    };
+    let under = |parent| RecordKey { parent, task: key.task.clone() };
+    let mut records = BTreeMap::new();
+    if places.is_empty() {
+        return records;
+    }
+    if host.layouts.contains(&Layout::V1) {
+        for place in places {
+            records.insert(under(ParentPath::v1(place, &key.namespace)), record(None));
+        }
+    }
+    if host.layouts.contains(&Layout::V2) {
+        let own = candidate.labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let mut labels: IndexMap<String, String> =
+            places.iter().map(|place| (place.to_string(), String::new())).chain(own).collect();
+        // configure_nerve writes its file with sorted keys, so labels come out sorted.
+        labels.sort_keys();
+        records.insert(under(ParentPath::v2(&key.namespace)), record(Some(labels)));
+    }
+    records
+}
+
+fn refusal(task: &TaskId, title: &str, reason: String) -> Refusal {
+    Refusal { task: task.to_string(), title: title.to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests;

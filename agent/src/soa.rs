@@ -1,0 +1,228 @@
+//! Follows what operators and service owners wrote: soa-configs, the system configuration and the
+//! places of this host.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use soa_configs::{
+    InstanceConfig, Namespace, NamespaceConfig, Place, Problem, Snapshot, Tree, locations, names::Cluster,
+    paasta,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::file_hints::{FileHints, Watched};
+
+/// Where to look.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub soa_dir: PathBuf,
+    pub paasta_dir: PathBuf,
+    /// Over the system configuration's.
+    pub cluster: Option<Cluster>,
+    pub locations: crate::config::Locations,
+}
+
+/// All that is written down, as last understood.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Soa {
+    /// Looked at least once, with or without success.
+    pub tried: bool,
+    /// Read at least once.
+    pub read: bool,
+    pub configs: Arc<Snapshot>,
+    /// Widest first. Never empty once `read`.
+    pub places: Vec<Place>,
+    pub register_marathon_services: bool,
+    /// What is broken now; what was understood before still counts.
+    pub problems: Vec<Problem>,
+}
+
+/// A change missed by inotify is found after this.
+const PERIOD: Duration = Duration::from_secs(60);
+/// A directory that suddenly lists nothing is looked at again after this.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// The place assumed on a host that has none: it makes plain Docker hosts find each other.
+const ASSUMED_PLACE: (&str, &str) = ("region", "local");
+
+impl Soa {
+    /// # Errors
+    /// A sentence for the operator: why nothing can be registered in `namespace`.
+    pub fn namespace(&self, namespace: &Namespace) -> Result<&Arc<NamespaceConfig>, String> {
+        self.configs.namespaces.get(namespace).ok_or_else(|| {
+            let service = namespace.service();
+            if self.configs.without_proxy_port.contains(namespace) {
+                return format!("{namespace} has no proxy_port in {service}/smartstack.yaml");
+            }
+            let broken = |p: &&Problem| {
+                p.file.ends_with(PathBuf::from(service).join("smartstack.yaml"))
+            };
+            match self.problems.iter().find(broken) {
+                Some(problem) => problem.one_line.clone(),
+                None => format!(
+                    "{namespace} is not in soa-configs: add `{}:` to {service}/smartstack.yaml",
+                    namespace.namespace()
+                ),
+            }
+        })
+    }
+
+    /// # Errors
+    /// A sentence for the operator: why the instance is not known.
+    pub fn instance(&self, service: &str, instance: &str) -> Result<&Arc<InstanceConfig>, String> {
+        if !self.register_marathon_services {
+            return Err("register_marathon_services is false in the system configuration".to_owned());
+        }
+        let Some(cluster) = &self.configs.cluster else {
+            return Err("the cluster of this host is not known: set `cluster` in /etc/paasta".to_owned());
+        };
+        self.configs.instance(service, instance).ok_or_else(|| {
+            format!("{service}/marathon-{}.yaml has no instance `{}`", cluster.as_str(), instance.escape_debug())
+        })
+    }
+}
+
+/// Publishes what is written down whenever it changes, until `stop`.
+pub async fn follow(settings: Settings, current: watch::Sender<Arc<Soa>>, stop: CancellationToken) {
+    let mut reader = Reader { tree: Tree::new(&settings.soa_dir), settings };
+    let mut hints = FileHints::new(reader.watched(), PERIOD);
+    loop {
+        let looked = tokio::task::spawn_blocking(move || {
+            let seen = reader.look();
+            (reader, seen)
+        });
+        let (back, seen) = match looked.await {
+            Ok(looked) => looked,
+            Err(error) => {
+                warn!(%error, "cannot read soa-configs");
+                return;
+            }
+        };
+        reader = back;
+        let again_soon = seen.again_soon;
+        publish(&current, seen);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = hints.next(), if !again_soon => {}
+            () = hints.next_within(SECOND_LOOK), if again_soon => {}
+        }
+    }
+}
+
+struct Reader {
+    settings: Settings,
+    tree: Tree,
+}
+
+/// One look.
+struct Seen {
+    configs: Arc<Snapshot>,
+    read: bool,
+    again_soon: bool,
+    places: Option<Vec<Place>>,
+    register_marathon_services: Option<bool>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn watched(&self) -> Vec<Watched> {
+        let Settings { soa_dir, paasta_dir, locations, .. } = &self.settings;
+        let watch = |path: &PathBuf, recursive| Watched { path: path.clone(), recursive };
+        let types_dir = locations.types_file.parent().map(|dir| watch(&dir.to_owned(), false));
+        let mut watched = vec![watch(soa_dir, true), watch(paasta_dir, true), watch(&locations.dir, false)];
+        watched.extend(types_dir);
+        watched
+    }
+
+    fn look(&mut self) -> Seen {
+        let mut problems = Vec::new();
+        let mut register_marathon_services = None;
+        match paasta::load(&self.settings.paasta_dir) {
+            Ok(system) => {
+                let cluster = system.as_ref().and_then(|system| system.cluster.clone());
+                self.tree.set_cluster(self.settings.cluster.clone().or(cluster));
+                register_marathon_services =
+                    Some(system.as_ref().is_none_or(|system| system.register_marathon_services));
+                problems.extend(system.into_iter().flat_map(|system| system.unread));
+            }
+            Err(error) => problems.push(Problem::from(&error)),
+        }
+        let changes = self.tree.refresh();
+        let configs = self.tree.snapshot();
+        problems.extend(configs.problems.iter().cloned());
+        Seen {
+            read: changes.refused.is_none(),
+            again_soon: changes.refused.is_some(),
+            places: self.places(&mut problems),
+            configs,
+            register_marathon_services,
+            problems,
+        }
+    }
+
+    /// `None`: they cannot be read now, so those of before stand.
+    fn places(&self, problems: &mut Vec<Problem>) -> Option<Vec<Place>> {
+        let crate::config::Locations { dir, types_file, fixed } = &self.settings.locations;
+        if !fixed.is_empty() {
+            return Some(fixed.clone());
+        }
+        if !types_file.exists() {
+            let (kind, location) = ASSUMED_PLACE;
+            return Some(Place::new(kind, location).into_iter().collect());
+        }
+        match locations::read(dir, types_file) {
+            Ok(found) => {
+                problems.extend(found.unknown);
+                Some(found.own)
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default();
+                let message = format!("{error}{cause}");
+                problems.push(Problem { file: dir.clone(), one_line: message.clone(), message });
+                None
+            }
+        }
+    }
+}
+
+fn publish(current: &watch::Sender<Arc<Soa>>, seen: Seen) {
+    current.send_if_modified(|soa| {
+        let places = seen.places.unwrap_or_else(|| soa.places.clone());
+        let next = Soa {
+            tried: true,
+            read: soa.read || (seen.read && !places.is_empty()),
+            configs: seen.configs,
+            register_marathon_services: seen
+                .register_marathon_services
+                .unwrap_or(soa.register_marathon_services),
+            problems: seen.problems,
+            places,
+        };
+        if next == **soa {
+            return false;
+        }
+        report(soa, &next);
+        *soa = Arc::new(next);
+        true
+    });
+}
+
+/// One line a new problem, one a mended one; every refusal is visible (design invariant 8).
+fn report(before: &Soa, now: &Soa) {
+    for problem in now.problems.iter().filter(|p| !before.problems.contains(p)) {
+        warn!(problem = problem.one_line, "what is written there is not in force; what was understood before stands");
+    }
+    for problem in before.problems.iter().filter(|p| now.problems.iter().all(|n| n.file != p.file)) {
+        info!(file = %problem.file.display(), "mended");
+    }
+    if before.places != now.places {
+        info!(places = ?now.places, "places of this host");
+    }
+    if before.configs.namespaces.len() != now.configs.namespaces.len() {
+        info!(namespaces = now.configs.namespaces.len(), "soa-configs read");
+    }
+}

@@ -1,0 +1,70 @@
+use std::{path::Path, time::SystemTime};
+
+use soa_configs::smartstack;
+
+use super::*;
+use crate::registry::SeenRecord;
+
+fn soa(text: &str) -> Soa {
+    let namespaces = smartstack::parse("web", Path::new("test.yaml"), text).unwrap().namespaces;
+    Soa {
+        tried: true,
+        read: true,
+        configs: Arc::new(soa_configs::Snapshot { namespaces, ..Default::default() }),
+        places: vec!["region:here".parse().unwrap()],
+        register_marathon_services: true,
+        problems: Vec::new(),
+    }
+}
+
+fn listing(payloads: &[&str]) -> BTreeMap<Namespace, Arc<Listing>> {
+    let seen = |(n, payload): (usize, &&str)| {
+        let znode = format!("h_{n:010}");
+        let record = Record::decode(&znode, payload.as_bytes()).unwrap();
+        SeenRecord { znode, record }
+    };
+    let records = payloads.iter().enumerate().map(seen).collect();
+    let listing =
+        Listing { records, refused: vec![], generation: 1, read_at: SystemTime::UNIX_EPOCH };
+    BTreeMap::from([("web.main".parse().unwrap(), Arc::new(listing))])
+}
+
+fn names(catalog: &Catalog) -> Vec<&str> {
+    catalog.pools.values().flat_map(|pool| &pool.servers).map(|s| s.name.as_str()).collect()
+}
+
+const NEAR: &str = r#"{"host":"10.0.0.1","port":1,"name":"h1","labels":{"region:here":""}}"#;
+
+#[test]
+fn servers_are_the_records_of_this_place_without_duplicates() {
+    let far = r#"{"host":"10.0.0.2","port":1,"name":"h2","labels":{"region:there":""}}"#;
+    let wrong = r#"{"host":"10.0.0.3","port":1,"name":"h3","labels":{"region:here":"x"}}"#;
+    let bare = r#"{"host":"10.0.0.4","port":1,"name":"h4"}"#;
+    let nameless = r#"{"host":"10.0.0.5","port":1,"labels":{"region:here":""}}"#;
+    let listings = listing(&[NEAR, NEAR, far, wrong, bare, nameless]);
+    let soa = soa("main: {proxy_port: 1}");
+    let catalog = assemble(&soa, &listings, Layout::V2, &Away::new());
+    assert_eq!(names(&catalog), ["10.0.0.5:1", "h1_10.0.0.1:1"]);
+    let all = assemble(&soa, &listings, Layout::V1, &Away::new());
+    assert_eq!(all.pools.values().next().unwrap().servers.len(), 5);
+}
+
+#[test]
+fn a_local_server_on_its_way_out_is_known_as_leaving_at_once() {
+    let away = Away::from([(("web.main".parse().unwrap(), "10.0.0.1:1".parse().unwrap()), "drained".to_owned())]);
+    let catalog = assemble(&soa("main: {proxy_port: 1}"), &listing(&[NEAR]), Layout::V2, &away);
+    assert!(catalog.pools.values().next().unwrap().servers[0].leaving);
+}
+
+#[test]
+fn what_is_not_known_yet_is_left_out_and_a_strange_place_is_refused_alone() {
+    let soa = soa("main: {proxy_port: 1, discover: habitat, advertise: [habitat]}\nro: {proxy_port: 2}");
+    let mut listings = listing(&[NEAR]);
+    let catalog = assemble(&soa, &listings, Layout::V2, &Away::new());
+    assert!(catalog.pools.is_empty());
+    assert!(catalog.refused.values().next().unwrap().contains("`discover: habitat`"));
+    let main = listings.values().next().cloned().unwrap();
+    listings.insert("web.ro".parse().unwrap(), main);
+    let catalog = assemble(&soa, &listings, Layout::V2, &Away::new());
+    assert_eq!((catalog.pools.len(), catalog.refused.len()), (1, 1));
+}

@@ -1,0 +1,162 @@
+//! Blindness is not emptiness: a sudden loss is believed only when it is seen twice (design
+//! invariant 1).
+//!
+//! Pure. The registry's listing of a namespace goes through [`judge`] before the catalog takes it.
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use crate::registry::{Listing, Record};
+
+/// What counts as sudden, and how long a loss must last.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Policy {
+    /// A share of servers lost at once above this is doubted. Default 0.5.
+    pub share: f64,
+    /// A doubted loss is believed when another read at least this much later shows it too.
+    /// Default 1 s.
+    pub hold: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { share: 0.5, hold: Duration::from_secs(1) }
+    }
+}
+
+/// A loss that waits for its second look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The read that showed the loss first.
+    pub generation: u64,
+    /// How long ago that was.
+    pub age: Duration,
+}
+
+/// What to do with a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    Believe,
+    /// Keep the servers of before. With `reread`, ask the registry to look again now.
+    Hold { reread: bool },
+}
+
+/// Judges `seen` against the listing that is `accepted` now.
+///
+/// `departing` knows the servers of this host that are on their way out: that they go is no surprise.
+#[must_use]
+pub fn judge(
+    policy: Policy,
+    accepted: Option<&Listing>,
+    seen: &Listing,
+    doubt: Option<&Doubt>,
+    departing: impl Fn(&Record) -> bool,
+) -> Judgement {
+    let Some(accepted) = accepted else { return Judgement::Believe };
+    if !is_sudden_loss(policy.share, accepted, seen, departing) {
+        return Judgement::Believe;
+    }
+    match doubt {
+        None => Judgement::Hold { reread: false },
+        Some(doubt) if doubt.age < policy.hold => Judgement::Hold { reread: false },
+        Some(doubt) if seen.generation > doubt.generation => Judgement::Believe,
+        Some(_) => Judgement::Hold { reread: true },
+    }
+}
+
+fn is_sudden_loss(
+    share: f64,
+    accepted: &Listing,
+    seen: &Listing,
+    departing: impl Fn(&Record) -> bool,
+) -> bool {
+    let seen: BTreeSet<_> = servers(seen).collect();
+    let before: BTreeSet<_> = accepted
+        .records
+        .iter()
+        .filter(|r| !departing(&r.record))
+        .map(|r| (r.record.host, r.record.port))
+        .collect();
+    if before.is_subset(&seen) {
+        return false;
+    }
+    // Replacements count: a bounce that swaps all servers for as many new ones is no loss.
+    let shrunk_by = before.len().saturating_sub(seen.len());
+    seen.is_empty() || shrunk_by as f64 > share * before.len() as f64
+}
+
+fn servers(listing: &Listing) -> impl Iterator<Item = (IpAddr, u16)> + '_ {
+    listing.records.iter().map(|seen| (seen.record.host, seen.record.port))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::registry::SeenRecord;
+
+    fn nobody(_: &Record) -> bool {
+        false
+    }
+
+    fn listing(generation: u64, ports: impl IntoIterator<Item = u16>) -> Listing {
+        let record = |port| SeenRecord {
+            znode: format!("host_{port:010}"),
+            record: Record {
+                host: [10, 0, 0, 1].into(),
+                port,
+                name: "host".to_owned(),
+                weight: None,
+                haproxy_server_options: None,
+                labels: None,
+            },
+        };
+        let records = ports.into_iter().map(record).collect();
+        Listing { records, refused: Vec::new(), generation, read_at: SystemTime::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn growth_small_losses_and_replacements_are_believed_at_once() {
+        let policy = Policy::default();
+        let ten = listing(1, 1..=10);
+        assert_eq!(judge(policy, None, &listing(1, []), None, nobody), Judgement::Believe);
+        for ports in [1..=12, 1..=10, 1..=9, 1..=5, 21..=30] {
+            assert_eq!(judge(policy, Some(&ten), &listing(2, ports), None, nobody), Judgement::Believe);
+        }
+    }
+
+    #[test]
+    fn a_sudden_loss_is_believed_only_by_a_second_read_after_the_hold() {
+        let policy = Policy::default();
+        let ten = listing(1, 1..=10);
+        let doubt = |generation, ms| Doubt { generation, age: Duration::from_millis(ms) };
+        for ports in [vec![], vec![1], (1..=4).collect()] {
+            let judge = |seen, doubt: Option<Doubt>| {
+                judge(policy, Some(&ten), &listing(seen, ports.clone()), doubt.as_ref(), nobody)
+            };
+            assert_eq!(judge(2, None), Judgement::Hold { reread: false });
+            assert_eq!(judge(3, Some(doubt(2, 10))), Judgement::Hold { reread: false });
+            assert_eq!(judge(2, Some(doubt(2, 1000))), Judgement::Hold { reread: true });
+            assert_eq!(judge(3, Some(doubt(2, 1000))), Judgement::Believe);
+        }
+    }
+
+    #[test]
+    fn the_last_server_of_a_pool_of_one_is_a_drop_to_nothing_too() {
+        let one = listing(1, [1]);
+        assert_eq!(
+            judge(Policy::default(), Some(&one), &listing(2, []), None, nobody),
+            Judgement::Hold { reread: false }
+        );
+    }
+
+    #[test]
+    fn a_loss_that_this_host_caused_is_no_surprise() {
+        let two = listing(1, [1, 2]);
+        let judge = |gone: u16| {
+            judge(Policy::default(), Some(&two), &listing(2, []), None, |r| r.port <= gone)
+        };
+        assert_eq!(judge(2), Judgement::Believe);
+        assert_eq!(judge(1), Judgement::Hold { reread: false });
+    }
+}
