@@ -1,3 +1,4 @@
 //! SmartStack's per-host daemon.
+pub mod backoff;
 pub mod registry;
 pub mod synapse;
