@@ -47,11 +47,7 @@ impl Backoff {
     #[must_use]
     pub(crate) const fn fixed(min_ms: u64, max_ms: u64) -> Self {
         assert!(0 < min_ms && min_ms <= max_ms, "min and max are out of order");
-        Self {
-            min: Duration::from_millis(min_ms),
-            max: Duration::from_millis(max_ms),
-            jitter: 0.5,
-        }
+        Self { min: Duration::from_millis(min_ms), max: Duration::from_millis(max_ms), jitter: 0.5 }
     }
 
     /// The wait after `failures` earlier ones; `random` is in 0..1.

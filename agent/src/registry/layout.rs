@@ -47,6 +47,12 @@ impl ParentPath {
         &self.0
     }
 
+    /// The namespace whose records stand here.
+    #[must_use]
+    pub fn namespace(&self) -> Option<Namespace> {
+        self.0.rsplit_once('/').and_then(|(_, namespace)| namespace.parse().ok())
+    }
+
     /// The path of a child.
     #[must_use]
     pub fn child(&self, name: &str) -> String {
@@ -61,8 +67,10 @@ impl FromStr for ParentPath {
         if let Some(namespace) = text.strip_prefix("/smartstack/global/") {
             return namespace.parse().map(|namespace| Self::v2(&namespace)).or(Err(InvalidPath));
         }
-        let (place, namespace) =
-            text.strip_prefix("/nerve/").and_then(|rest| rest.split_once('/')).ok_or(InvalidPath)?;
+        let (place, namespace) = text
+            .strip_prefix("/nerve/")
+            .and_then(|rest| rest.split_once('/'))
+            .ok_or(InvalidPath)?;
         let place: Place = place.parse().or(Err(InvalidPath))?;
         namespace.parse().map(|namespace| Self::v1(&place, &namespace)).or(Err(InvalidPath))
     }

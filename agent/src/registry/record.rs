@@ -70,7 +70,8 @@ impl Record {
             Err(error) => return Err(Refused(format!("payload is not JSON: {}", reason(&error)))),
         };
         // A null says as little as no key at all.
-        let mut take = |key| fields.swap_remove(key).filter(|value| !matches!(value, Json::Null(())));
+        let mut take =
+            |key| fields.swap_remove(key).filter(|value| !matches!(value, Json::Null(())));
         Ok(Self {
             host: host(take("host"))?,
             port: port(take("port"))?,

@@ -122,7 +122,9 @@ fn a_record_in_the_name_of_the_child_is_read_from_there() {
     let record = Record::from_child_name(child).unwrap();
     assert_eq!(record.haproxy_server_options.as_deref(), Some("backup"));
     assert_eq!((record.weight, record.labels.unwrap().len()), (Some(7), 2));
-    for child in ["base64_", "base64_9_e30_1", "base64_x_e30_1", "base64_3_e30_1", "host1_0000000001"] {
+    for child in
+        ["base64_", "base64_9_e30_1", "base64_x_e30_1", "base64_3_e30_1", "host1_0000000001"]
+    {
         assert_eq!(Record::from_child_name(child), None, "{child}");
     }
 }
