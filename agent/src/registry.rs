@@ -5,8 +5,10 @@
 //! namespaces it wants to know about and gets their records as last read ([`Observed`]).
 //! Both ends are snapshots on `tokio::sync::watch`, so nothing stale is ever queued.
 
+pub mod embedded;
 pub mod layout;
 pub mod record;
+pub mod zookeeper;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,7 +1,6 @@
 //! Where records stand: the v1 and v2 layouts (nerve.md §4.1).
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, str::FromStr, sync::Arc};
 
 use soa_configs::{Namespace, Place};
 
@@ -12,9 +11,25 @@ pub enum Layout {
     V2,
 }
 
+impl Layout {
+    /// The parents under which the records of `namespace` stand: one for each place in v1, one in v2.
+    #[must_use]
+    pub fn parents(self, namespace: &Namespace, places: &[Place]) -> Vec<ParentPath> {
+        match self {
+            Self::V1 => places.iter().map(|place| ParentPath::v1(place, namespace)).collect(),
+            Self::V2 => vec![ParentPath::v2(namespace)],
+        }
+    }
+}
+
 /// The znode that holds the records of one namespace (in one place, for v1).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParentPath(Arc<str>);
+
+/// A text that is no parent of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a path of the v1 or v2 layout")]
+pub struct InvalidPath;
 
 impl ParentPath {
     #[must_use]
@@ -31,6 +46,34 @@ impl ParentPath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The namespace whose records stand here.
+    #[must_use]
+    pub fn namespace(&self) -> Option<Namespace> {
+        self.0.rsplit_once('/').and_then(|(_, namespace)| namespace.parse().ok())
+    }
+
+    /// The path of a child.
+    #[must_use]
+    pub fn child(&self, name: &str) -> String {
+        format!("{self}/{name}")
+    }
+}
+
+impl FromStr for ParentPath {
+    type Err = InvalidPath;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPath> {
+        if let Some(namespace) = text.strip_prefix("/smartstack/global/") {
+            return namespace.parse().map(|namespace| Self::v2(&namespace)).or(Err(InvalidPath));
+        }
+        let (place, namespace) = text
+            .strip_prefix("/nerve/")
+            .and_then(|rest| rest.split_once('/'))
+            .ok_or(InvalidPath)?;
+        let place: Place = place.parse().or(Err(InvalidPath))?;
+        namespace.parse().map(|namespace| Self::v1(&place, &namespace)).or(Err(InvalidPath))
+    }
 }
 
 impl fmt::Display for ParentPath {
@@ -42,5 +85,73 @@ impl fmt::Display for ParentPath {
 impl fmt::Debug for ParentPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What every child of this host begins with; the server appends the counter of the parent.
+#[must_use]
+pub fn child_prefix(instance_id: &str) -> String {
+    format!("{instance_id}_")
+}
+
+/// Whether `child` is named as this host, or an old nerve on it, names its records.
+#[must_use]
+pub fn is_named_by(child: &str, instance_id: &str) -> bool {
+    let counter = child.strip_prefix(instance_id).and_then(|rest| rest.strip_prefix('_'));
+    counter.is_some_and(is_counter)
+}
+
+/// The counter of a child: what follows the last `_`, if that is a number (nerve.md §4.4).
+#[must_use]
+pub fn sequence(child: &str) -> Option<u64> {
+    let (_, counter) = child.rsplit_once('_')?;
+    is_counter(counter).then(|| counter.parse().ok()).flatten()
+}
+
+fn is_counter(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_layouts_name_their_parents() {
+        let namespace: Namespace = "books.main".parse().unwrap();
+        let places: Vec<Place> = ["region:a", "habitat:b"].map(|p| p.parse().unwrap()).into();
+        let v1 = Layout::V1.parents(&namespace, &places);
+        let v1: Vec<_> = v1.iter().map(ParentPath::as_str).collect();
+        assert_eq!(v1, ["/nerve/region:a/books.main", "/nerve/habitat:b/books.main"]);
+        let v2 = Layout::V2.parents(&namespace, &places);
+        assert_eq!(v2[0].as_str(), "/smartstack/global/books.main");
+        assert_eq!(v2[0].child("h_1"), "/smartstack/global/books.main/h_1");
+    }
+
+    #[test]
+    fn a_path_is_read_back_and_nothing_else_is_taken() {
+        for path in ["/nerve/region:a/books.main", "/smartstack/global/books.main"] {
+            assert_eq!(path.parse::<ParentPath>().unwrap().as_str(), path);
+        }
+        for path in ["", "/", "/nerve/books.main", "/smartstack/global/..", "/zookeeper/quota"] {
+            assert_eq!(path.parse::<ParentPath>(), Err(InvalidPath), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_counter_is_the_number_after_the_last_underscore() {
+        assert_eq!(sequence("host7-devc_0000015910"), Some(15910));
+        assert_eq!(sequence("a_b_0000000000"), Some(0));
+        for child in ["host7", "host7_", "host7_+1", "host7_12x", "h_99999999999999999999999"] {
+            assert_eq!(sequence(child), None, "{child}");
+        }
+    }
+
+    #[test]
+    fn a_host_whose_name_begins_with_ours_is_another_host() {
+        assert!(is_named_by("host7_0000000001", "host7"));
+        for child in ["host7_b_0000000001", "host77_0000000001", "host7", "host7_"] {
+            assert!(!is_named_by(child, "host7"), "{child}");
+        }
     }
 }

@@ -1,0 +1,131 @@
+//! The registry in ZooKeeper, for a fleet.
+//!
+//! Tasks, what each owns, and how they meet:
+//!
+//! - `session::keep` owns one session: it opens it, follows its state and replaces a client that backs
+//!   off too long. Out: a `watch` of the open session, `None` while there is no connection.
+//! - `publish::run` owns our znodes. In: `Wanted` and the record session, which holds no watches
+//!   (crates.md §3.3 rule 1). Out: `Published`.
+//! - `observe::run` owns `Observed`. It starts one `namespace::follow` for each namespace, and a
+//!   watching session for every 96 KiB of watched paths (rule 2).
+
+mod budget;
+mod leftovers;
+mod namespace;
+mod observe;
+mod operation;
+mod plan;
+mod publish;
+mod session;
+mod write;
+
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+
+use soa_configs::Place;
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{Inputs, Layout, Outputs};
+
+/// What becomes of our records when the agent stops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnStop {
+    /// The session is left to linger until ZooKeeper expires it, so that a restart leaves no gap.
+    #[default]
+    Keep,
+    /// The records are deleted before the agent ends.
+    Withdraw,
+}
+
+/// How to reach ZooKeeper and how to behave towards it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `host:port,host:port`; the port defaults to 2181.
+    pub hosts: String,
+    /// A znode under which all paths stand; made if missing. Default: none.
+    pub chroot: Option<String>,
+    /// Asked for; the server may give less. Default: 30 s.
+    pub session_timeout: Duration,
+    /// A connection that is silent for so long is given up. Default: 3 s.
+    pub connection_timeout: Duration,
+    /// The `name` of our records and the first part of their znodes.
+    pub instance_id: String,
+    /// Holds `sessions.json`: which sessions were ours before a restart.
+    pub state_dir: PathBuf,
+    /// The layout to read records from. Default: v2.
+    pub read: Layout,
+    /// The places to read, for v1. Default: none.
+    pub read_places: Vec<Place>,
+    /// Default: keep.
+    pub on_stop: OnStop,
+    /// How often our znodes are checked for existence. Default: 5 s.
+    pub verify_every: Duration,
+    /// How often each namespace is read in full, because data may change in place. Default: 60 s.
+    pub reread_every: Duration,
+    /// Deletions are not limited. Default: 500.
+    pub creates_per_second: NonZeroU32,
+    /// The ensemble is older than ZooKeeper 3.5. Default: no.
+    pub legacy_server: bool,
+}
+
+impl Settings {
+    /// Defaults for everything but the essentials.
+    #[must_use]
+    pub fn new(hosts: String, instance_id: String, state_dir: PathBuf) -> Self {
+        Self {
+            hosts,
+            chroot: None,
+            session_timeout: Duration::from_secs(30),
+            connection_timeout: Duration::from_secs(3),
+            instance_id,
+            state_dir,
+            read: Layout::V2,
+            read_places: Vec::new(),
+            on_stop: OnStop::default(),
+            verify_every: Duration::from_secs(5),
+            reread_every: Duration::from_secs(60),
+            creates_per_second: NonZeroU32::MIN.saturating_add(499),
+            legacy_server: false,
+        }
+    }
+}
+
+/// Keeps ZooKeeper and the rest of the agent in step until `stop`.
+///
+/// Returns early only if a part of it has failed, which never leaves the other parts running.
+pub async fn run(settings: Settings, inputs: Inputs, outputs: Outputs, stop: CancellationToken) {
+    let (link, records) = watch::channel(None);
+    let users = stop.child_token();
+    // The session outlives its users, so that a withdrawal on stop still has one.
+    let sessions = CancellationToken::new();
+    let _ends_with_us = sessions.clone().drop_guard();
+    let observed = outputs.observed.subscribe();
+    let publisher = publish::Publisher::new(
+        settings.clone(),
+        records,
+        inputs.wanted,
+        observed,
+        outputs.published,
+    );
+    let observer = observe::Observer::new(
+        settings.clone(),
+        inputs.namespaces,
+        inputs.reread,
+        outputs.observed,
+        users.clone(),
+    );
+    let mut keepers = JoinSet::new();
+    keepers.spawn(session::keep(settings, session::Purpose::Records, link, sessions.clone()));
+    let mut wings = JoinSet::new();
+    wings.spawn(publisher.run(users.clone()));
+    wings.spawn(observer.run());
+    // The first one to end, asked or not, ends the other as well.
+    while let Some(ended) = wings.join_next().await {
+        users.cancel();
+        if let Err(error) = ended {
+            tracing::error!(%error, "a part of the registry has failed");
+        }
+    }
+    sessions.cancel();
+    while keepers.join_next().await.is_some() {}
+}

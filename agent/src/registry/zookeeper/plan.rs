@@ -1,0 +1,168 @@
+//! What has to be written, deleted or adopted: decisions on values alone.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::registry::{Observed, ParentPath, Record, RecordKey, Wanted, record::MAX_PAYLOAD};
+
+/// A znode of our session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) path: String,
+    pub(super) payload: Vec<u8>,
+    /// The synapse wing has read it; from then on its absence there is a reason to look.
+    pub(super) seen: bool,
+}
+
+pub(super) type Nodes = BTreeMap<RecordKey, Node>;
+
+/// A record that is not there, or stands there with an old payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    pub(super) key: RecordKey,
+    pub(super) payload: Vec<u8>,
+}
+
+/// Nodes of records that nobody wants any more.
+pub(super) fn unwanted(nodes: &Nodes, wanted: &Wanted) -> Vec<RecordKey> {
+    nodes.keys().filter(|key| !wanted.records.contains_key(key)).cloned().collect()
+}
+
+/// Records to be written. One whose payload changed is among them: the old node goes only after the
+/// new one stands.
+pub(super) fn missing(nodes: &Nodes, wanted: &Wanted) -> Vec<Missing> {
+    let lacks = |(key, record): (&RecordKey, &Record)| {
+        let payload = record.encode();
+        let there = nodes.get(key).is_some_and(|node| node.payload == payload);
+        (!there).then(|| Missing { key: key.clone(), payload })
+    };
+    wanted.records.iter().filter_map(lacks).collect()
+}
+
+/// Why a payload must not be sent: the server answers an overlong request by closing the connection,
+/// and readers refuse what is longer than [`MAX_PAYLOAD`].
+pub(super) fn refusal(payload: &[u8]) -> Option<String> {
+    (payload.len() > MAX_PAYLOAD).then(|| format!("payload of {} bytes is too long", payload.len()))
+}
+
+/// The record that a node of ours holds which we did not know of, because the answer to its creation
+/// was lost. `None`: it is a double and has to go.
+pub(super) fn adopter(path: &str, payload: &[u8], missing: &[Missing]) -> Option<RecordKey> {
+    let (parent, _) = path.rsplit_once('/')?;
+    let fits = |m: &&Missing| m.key.parent.as_str() == parent && m.payload == payload;
+    missing.iter().find(fits).map(|m| m.key.clone())
+}
+
+/// Notes which of our nodes the synapse wing has read; true if one that it had read is gone.
+pub(super) fn has_vanished(nodes: &mut Nodes, observed: &Observed) -> bool {
+    let mut vanished = false;
+    for (key, node) in nodes {
+        let Some(listing) = listing(&key.parent, observed) else { continue };
+        let path = node.path.as_str();
+        let there = listing.records.binary_search_by(|seen| seen.znode.as_str().cmp(path)).is_ok();
+        vanished |= node.seen && !there;
+        node.seen = there;
+    }
+    vanished
+}
+
+fn listing<'a>(
+    parent: &ParentPath,
+    observed: &'a Observed,
+) -> Option<&'a Arc<crate::registry::Listing>> {
+    observed.namespaces.get(&parent.namespace()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::registry::{Listing, SeenRecord, TaskId};
+
+    fn key(task: &str) -> RecordKey {
+        let parent = "/smartstack/global/web.main".parse().unwrap();
+        RecordKey { parent, task: TaskId(task.into()) }
+    }
+
+    fn record(port: u16) -> Record {
+        Record {
+            host: "10.0.0.1".parse().unwrap(),
+            port,
+            name: "h".to_owned(),
+            weight: None,
+            haproxy_server_options: None,
+            labels: None,
+        }
+    }
+
+    fn node(port: u16, counter: u32) -> Node {
+        let path = format!("/smartstack/global/web.main/h_{counter:010}");
+        Node { path, payload: record(port).encode(), seen: false }
+    }
+
+    fn wanted(records: &[(&str, u16)]) -> Wanted {
+        let records = records.iter().map(|(task, port)| (key(task), record(*port))).collect();
+        Wanted { complete: true, records, ..Wanted::default() }
+    }
+
+    #[test]
+    fn what_is_there_and_wanted_is_left_alone() {
+        let nodes = Nodes::from([(key("a"), node(1, 0))]);
+        assert_eq!(unwanted(&nodes, &wanted(&[("a", 1)])), []);
+        assert_eq!(missing(&nodes, &wanted(&[("a", 1)])), []);
+    }
+
+    #[test]
+    fn a_changed_payload_is_written_before_the_old_node_goes() {
+        let nodes = Nodes::from([(key("a"), node(1, 0))]);
+        let changed = wanted(&[("a", 2)]);
+        assert_eq!(unwanted(&nodes, &changed), []);
+        let payload = record(2).encode();
+        assert_eq!(missing(&nodes, &changed), [Missing { key: key("a"), payload }]);
+    }
+
+    #[test]
+    fn what_is_no_longer_wanted_goes() {
+        let nodes = Nodes::from([(key("a"), node(1, 0)), (key("b"), node(2, 1))]);
+        assert_eq!(unwanted(&nodes, &wanted(&[("b", 2)])), [key("a")]);
+    }
+
+    #[test]
+    fn an_unknown_node_is_adopted_only_for_a_record_that_lacks_one() {
+        let lacking = missing(&Nodes::new(), &wanted(&[("a", 1)]));
+        let unknown = node(1, 7);
+        assert_eq!(adopter(&unknown.path, &unknown.payload, &lacking), Some(key("a")));
+        assert_eq!(adopter(&unknown.path, &record(9).encode(), &lacking), None);
+        assert_eq!(adopter(&unknown.path, &unknown.payload, &[]), None);
+        let elsewhere = "/nerve/region:x/web.main/h_0000000001";
+        assert_eq!(adopter(elsewhere, &unknown.payload, &lacking), None);
+    }
+
+    #[test]
+    fn a_node_is_missed_only_after_it_was_seen() {
+        let mut nodes = Nodes::from([(key("a"), node(1, 0))]);
+        let observed = |znodes: &[&str]| {
+            let seen = |z: &&str| SeenRecord { znode: (*z).to_owned(), record: record(1) };
+            let listing = Listing {
+                records: znodes.iter().map(seen).collect(),
+                refused: Vec::new(),
+                generation: 1,
+                read_at: SystemTime::UNIX_EPOCH,
+            };
+            let namespaces = [("web.main".parse().unwrap(), Arc::new(listing))].into();
+            Observed { connected: true, namespaces }
+        };
+        let path = node(1, 0).path;
+        assert!(!has_vanished(&mut nodes, &Observed::default()));
+        assert!(!has_vanished(&mut nodes, &observed(&[])), "not read yet");
+        assert!(!has_vanished(&mut nodes, &observed(&[&path])));
+        assert!(has_vanished(&mut nodes, &observed(&[])));
+        assert!(!has_vanished(&mut nodes, &observed(&[])), "said once");
+    }
+
+    #[test]
+    fn an_overlong_payload_is_never_sent() {
+        assert_eq!(refusal(&[0; MAX_PAYLOAD]), None);
+        assert_eq!(refusal(&[0; MAX_PAYLOAD + 1]).unwrap(), "payload of 65537 bytes is too long");
+    }
+}

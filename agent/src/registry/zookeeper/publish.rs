@@ -1,0 +1,416 @@
+//! Keeps the znodes of our session equal to the wanted records.
+//!
+//! One task owns them. A pass deletes first, then checks what the server has, then writes, and may be
+//! cut off and repeated at any point: whatever has an unknown outcome is found by the next check.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::pending;
+use governor::{
+    DefaultDirectRateLimiter, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+};
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use zookeeper_client::Error;
+
+use super::{
+    OnStop, Settings,
+    leftovers::Leftovers,
+    operation::{PIPELINE, bounded, is_answer},
+    plan::{self, Missing, Node, Nodes},
+    session::{Link, Session},
+    write::{create_all, delete_all, owned},
+};
+use crate::{
+    backoff::{Backoff, Waits, random},
+    registry::{Observed, Published, RecordKey, Wanted},
+};
+
+/// After a lost session every host of the fleet has all its records to write.
+const HERD: Duration = Duration::from_millis(500);
+
+/// Waits after a pass that was cut off.
+const PASS_RETRY: Backoff = Backoff::fixed(50, 1000);
+
+/// Waits of one record that the server refuses; the others do not wait with it.
+const RECORD_RETRY: Backoff = Backoff::fixed(200, 10_000);
+
+/// Passes cut off in a row over one connection before the client is held to be dead.
+const DOUBTFUL: u32 = 3;
+
+struct Failure {
+    reason: String,
+    waits: Waits,
+    retry_at: Instant,
+}
+
+pub(super) struct Publisher {
+    settings: Settings,
+    link: Link,
+    wanted: watch::Receiver<Arc<Wanted>>,
+    observed: watch::Receiver<Arc<Observed>>,
+    published: watch::Sender<Arc<Published>>,
+    limiter: DefaultDirectRateLimiter,
+    /// The session whose nodes these are, and the connection over which they were last checked.
+    session: Option<i64>,
+    connection: u64,
+    nodes: Nodes,
+    /// Replaced or double nodes of ours.
+    doomed: BTreeSet<String>,
+    failures: BTreeMap<RecordKey, Failure>,
+    check_at: Instant,
+    create_at: Instant,
+    waits: Waits,
+}
+
+impl Publisher {
+    pub(super) fn new(
+        settings: Settings,
+        link: Link,
+        wanted: watch::Receiver<Arc<Wanted>>,
+        observed: watch::Receiver<Arc<Observed>>,
+        published: watch::Sender<Arc<Published>>,
+    ) -> Self {
+        let limiter = RateLimiter::direct(Quota::per_second(settings.creates_per_second));
+        Self {
+            settings,
+            link,
+            wanted,
+            observed,
+            published,
+            limiter,
+            session: None,
+            connection: 0,
+            nodes: Nodes::new(),
+            doomed: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            check_at: Instant::now(),
+            create_at: Instant::now(),
+            waits: PASS_RETRY.waits(),
+        }
+    }
+
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let (dir, instance_id) = (&self.settings.state_dir, &self.settings.instance_id);
+        let mut leftovers = Leftovers::load(dir.clone(), instance_id.clone()).await;
+        stop.run_until_cancelled(self.serve(&mut leftovers)).await;
+        if self.settings.on_stop == OnStop::Withdraw {
+            self.withdraw().await;
+        }
+    }
+
+    async fn serve(&mut self, leftovers: &mut Leftovers) {
+        loop {
+            let session = self.link.borrow_and_update().clone();
+            // Seen, even if nothing can be done about it: the next connection brings a pass anyway.
+            self.wanted.mark_unchanged();
+            let next = match &session {
+                Some(session) => Some(self.round(session, leftovers).await),
+                None => None,
+            };
+            self.tell();
+            self.wait(next).await;
+        }
+    }
+
+    /// One pass; returns when the next is due.
+    async fn round(&mut self, session: &Session, leftovers: &mut Leftovers) -> Instant {
+        self.join(session, leftovers);
+        // Without a connection the client queues requests and says nothing.
+        let mut link = self.link.clone();
+        let outcome = tokio::select! {
+            outcome = self.pass(session, leftovers) => outcome,
+            () = changed(&mut link) => Err(Error::ConnectionLoss),
+        };
+        match outcome {
+            Ok(next) => {
+                self.waits.reset();
+                next
+            }
+            Err(error) => {
+                self.check_at = Instant::now();
+                let wait = self.waits.after_failure();
+                debug!(%error, ?wait, "pass over our records cut off");
+                if self.waits.failures() >= DOUBTFUL {
+                    warn!(%error, "zookeeper does not answer");
+                    self.waits.reset();
+                    session.doubt();
+                }
+                Instant::now() + wait
+            }
+        }
+    }
+
+    /// Takes note of a new session or connection.
+    fn join(&mut self, session: &Session, leftovers: &mut Leftovers) {
+        if self.session != Some(session.id()) {
+            if let Some(old) = self.session.replace(session.id()) {
+                info!(records = self.nodes.len(), "session lost; writing all records again");
+                leftovers.retire(old);
+                self.create_at = Instant::now() + HERD.mul_f64(random());
+            }
+            self.nodes.clear();
+            self.doomed.clear();
+            self.failures.clear();
+        }
+        if self.connection != session.connection {
+            self.connection = session.connection;
+            self.check_at = Instant::now();
+            self.waits.reset();
+        }
+    }
+
+    /// # Errors
+    /// When an operation ended without an answer.
+    async fn pass(
+        &mut self,
+        session: &Session,
+        leftovers: &mut Leftovers,
+    ) -> Result<Instant, Error> {
+        let wanted = Arc::clone(&self.wanted.borrow_and_update());
+        self.delete(session, &wanted).await?;
+        self.tell();
+        if self.check_at <= Instant::now() {
+            self.check(session, &wanted).await?;
+            self.check_at =
+                Instant::now() + self.settings.verify_every.mul_f64(0.8 + 0.4 * random());
+            leftovers.search_again();
+        }
+        let more_at = self.create(session, &wanted, leftovers).await?;
+        leftovers.pass(&session.client, &wanted, &self.nodes).await?;
+        Ok(more_at.unwrap_or(self.check_at).min(self.check_at))
+    }
+
+    async fn delete(&mut self, session: &Session, wanted: &Wanted) -> Result<(), Error> {
+        let unwanted = plan::unwanted(&self.nodes, wanted);
+        let mut keys: BTreeMap<String, RecordKey> = BTreeMap::new();
+        for key in unwanted {
+            if let Some(node) = self.nodes.get(&key) {
+                keys.insert(node.path.clone(), key);
+            }
+        }
+        let paths: Vec<String> = keys.keys().chain(&self.doomed).cloned().collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let mut outcome = Ok(());
+        for (path, deleted) in delete_all(&session.client, paths).await {
+            match deleted {
+                Ok(()) => {
+                    debug!(path, "record removed");
+                    self.doomed.remove(&path);
+                    if let Some(key) = keys.get(&path) {
+                        self.nodes.remove(key);
+                    }
+                }
+                Err(error) if is_answer(&error) => warn!(path, %error, "cannot remove record"),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        outcome
+    }
+
+    /// Compares what the server has of our session with what we think it has.
+    async fn check(&mut self, session: &Session, wanted: &Wanted) -> Result<(), Error> {
+        let Settings { instance_id, legacy_server, .. } = &self.settings;
+        let known = self.nodes.values().map(|node| node.path.clone()).collect();
+        let parents = wanted.records.keys().map(|key| key.parent.clone()).collect();
+        let mut ours = owned(&session.client, instance_id, known, parents, *legacy_server).await?;
+        self.nodes.retain(|key, node| {
+            let there = ours.remove(&node.path);
+            if !there {
+                warn!(path = node.path, task = %key.task, "record has vanished");
+            }
+            there
+        });
+        for path in ours.into_iter().filter(|path| !self.doomed.contains(path)).collect::<Vec<_>>()
+        {
+            self.adopt_or_doom(session, wanted, path).await?;
+        }
+        Ok(())
+    }
+
+    async fn adopt_or_doom(
+        &mut self,
+        session: &Session,
+        wanted: &Wanted,
+        path: String,
+    ) -> Result<(), Error> {
+        let payload = match bounded(session.client.get_data(&path)).await {
+            Ok((payload, _)) => payload,
+            Err(Error::NoNode) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match plan::adopter(&path, &payload, &plan::missing(&self.nodes, wanted)) {
+            Some(key) => {
+                debug!(path, "record was written after all");
+                self.stand(key, Node { path, payload, seen: false });
+            }
+            None => {
+                self.doomed.insert(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one batch; returns when to go on, if there is more to do.
+    async fn create(
+        &mut self,
+        session: &Session,
+        wanted: &Wanted,
+        leftovers: &mut Leftovers,
+    ) -> Result<Option<Instant>, Error> {
+        self.failures.retain(|key, _| wanted.records.contains_key(key));
+        let (batch, more_at) = self.batch(plan::missing(&self.nodes, wanted));
+        if batch.is_empty() {
+            return Ok(more_at);
+        }
+        let parents = batch.iter().map(|missing| missing.key.parent.clone()).collect();
+        leftovers.note(session.id(), parents).await;
+        let mut outcome = Ok(more_at);
+        for (missing, created) in
+            create_all(&session.client, &self.settings.instance_id, batch).await
+        {
+            match created {
+                Ok(path) => {
+                    debug!(path, task = %missing.key.task, "record written");
+                    self.stand(missing.key, Node { path, payload: missing.payload, seen: false });
+                }
+                Err(error) => {
+                    self.fail(missing.key, format!("cannot write it: {error}"));
+                    if !is_answer(&error) {
+                        outcome = Err(error);
+                    }
+                }
+            }
+        }
+        // Replaced nodes and further failures are for the next pass, which is due at once.
+        if !self.doomed.is_empty() { outcome.map(|_| Some(Instant::now())) } else { outcome }
+    }
+
+    /// The records to write now, within the pipeline and the rate, and when to look again.
+    fn batch(&mut self, missing: Vec<Missing>) -> (Vec<Missing>, Option<Instant>) {
+        let now = Instant::now();
+        let mut batch = Vec::new();
+        let mut more_at: Option<Instant> = None;
+        let mut later = |at: Instant| more_at = Some(more_at.map_or(at, |more| more.min(at)));
+        for missing in missing {
+            let failed_until = self.failures.get(&missing.key).map(|failure| failure.retry_at);
+            let not_before = failed_until.unwrap_or(now).max(self.create_at);
+            if not_before > now {
+                later(not_before);
+            } else if batch.len() == PIPELINE {
+                later(now);
+                break;
+            } else if let Some(reason) = plan::refusal(&missing.payload) {
+                self.fail(missing.key, reason);
+            } else if let Err(not_until) = self.limiter.check() {
+                later(now + not_until.wait_time_from(DefaultClock::default().now()));
+                break;
+            } else {
+                batch.push(missing);
+            }
+        }
+        (batch, more_at)
+    }
+
+    fn stand(&mut self, key: RecordKey, node: Node) {
+        self.failures.remove(&key);
+        if let Some(old) = self.nodes.insert(key, node) {
+            self.doomed.insert(old.path);
+        }
+    }
+
+    fn fail(&mut self, key: RecordKey, reason: String) {
+        let waits = || RECORD_RETRY.waits();
+        let mut waits = self.failures.remove(&key).map_or_else(waits, |failure| failure.waits);
+        if waits.failures() == 0 {
+            warn!(parent = %key.parent, task = %key.task, reason, "record not written");
+        }
+        let retry_at = Instant::now() + waits.after_failure();
+        self.failures.insert(key, Failure { reason, waits, retry_at });
+    }
+
+    /// Publishes what became of the wanted records, if that has changed.
+    fn tell(&self) {
+        let connected = self.link.borrow().is_some();
+        let wanted = Arc::clone(&self.wanted.borrow());
+        let reason = |missing: Missing| {
+            let known = self.failures.get(&missing.key).map(|failure| failure.reason.clone());
+            let usual = if connected { "about to be written" } else { "zookeeper is out of reach" };
+            (missing.key, known.unwrap_or_else(|| usual.to_owned()))
+        };
+        let now = Published {
+            connected,
+            records: self
+                .nodes
+                .iter()
+                .map(|(key, node)| (key.clone(), node.path.clone()))
+                .collect(),
+            failures: plan::missing(&self.nodes, &wanted).into_iter().map(reason).collect(),
+        };
+        self.published.send_if_modified(|old| {
+            let changed = **old != now;
+            if changed {
+                *old = Arc::new(now);
+            }
+            changed
+        });
+    }
+
+    /// Until an input changes or `next` has come. Every arm is cancel-safe.
+    async fn wait(&mut self, next: Option<Instant>) {
+        let due = async {
+            match next {
+                Some(at) => time::sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        tokio::pin!(due);
+        loop {
+            tokio::select! {
+                () = &mut due => return,
+                () = changed(&mut self.wanted) => return,
+                () = changed(&mut self.link) => return,
+                () = changed(&mut self.observed) => {
+                    let observed = Arc::clone(&self.observed.borrow_and_update());
+                    if plan::has_vanished(&mut self.nodes, &observed) {
+                        self.check_at = Instant::now();
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deletes all nodes of our session, also those whose creation was cut off by the stop.
+    async fn withdraw(&mut self) {
+        let Some(session) = self.link.borrow().clone() else { return };
+        let nothing = Wanted::default();
+        let withdrawn = async {
+            self.check(&session, &nothing).await?;
+            self.delete(&session, &nothing).await
+        };
+        match withdrawn.await {
+            Ok(()) => info!("records withdrawn"),
+            Err(error) => warn!(%error, "records not withdrawn; they go with the session"),
+        }
+        self.tell();
+    }
+}
+
+/// A sender that is gone says nothing more; that must not turn the loop into a spin.
+async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+    if receiver.changed().await.is_err() {
+        pending().await
+    }
+}

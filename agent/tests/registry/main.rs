@@ -1,0 +1,8 @@
+//! The registry against a real ZooKeeper.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is tests")]
+
+mod faults;
+mod host;
+mod reading;
+mod restart;
+mod writing;

@@ -1,0 +1,157 @@
+//! What other hosts write is seen.
+
+use std::time::{Duration, Instant};
+
+use agent::registry::{Layout, zookeeper::Settings};
+
+use crate::host::{Host, WEB, children, fleet, namespace, ports, put};
+
+fn payload(port: u16) -> String {
+    format!(r#"{{"host":"10.0.0.2","port":{port},"name":"host2"}}"#)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_record_is_seen_and_its_end_too() {
+    let (server, _dir, settings) = fleet().await;
+    let client = server.client().await.unwrap();
+    let mut host = Host::start(settings);
+    host.watch(&["web.main"]);
+    host.observed(|o| o.connected && ports(o, "web.main") == Some(vec![])).await;
+    assert!(client.check_stat(WEB).await.unwrap().is_some(), "the parent was made");
+    let mut slowest = Duration::ZERO;
+    for port in 1..=20 {
+        let path = put(&client, WEB, "host2", &payload(port)).await;
+        let written = Instant::now();
+        let observed = host.observed(|o| ports(o, "web.main") == Some(vec![port])).await;
+        slowest = slowest.max(written.elapsed());
+        let listing = &observed.namespaces[&namespace("web.main")];
+        assert_eq!(listing.records[0].znode, path);
+        client.delete(&path, None).await.unwrap();
+        host.observed(|o| ports(o, "web.main") == Some(vec![])).await;
+    }
+    println!("slowest of 20: {slowest:?}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_is_refused_one_by_one() {
+    let (server, _dir, settings) = fleet().await;
+    let client = server.client().await.unwrap();
+    put(&client, WEB, "host2", &payload(1)).await;
+    put(&client, WEB, "empty", "").await;
+    put(&client, WEB, "name", r#"{"host":"10.0.0.2","port":2,"name":"a\n server b"}"#).await;
+    put(&client, WEB, "long", &"x".repeat(100_000)).await;
+    let locked = put(&client, WEB, "locked", &payload(3)).await;
+    let nobody = [zookeeper_client::Acl::new(
+        zookeeper_client::Permission::WRITE,
+        zookeeper_client::AuthId::anyone(),
+    )];
+    client.set_acl(&locked, &nobody, None).await.unwrap();
+    let mut host = Host::start(settings);
+    host.watch(&["web.main"]);
+    let observed = host.observed(|o| ports(o, "web.main").is_some()).await;
+    assert_eq!(ports(&observed, "web.main"), Some(vec![1]));
+    let listing = &observed.namespaces[&namespace("web.main")];
+    let refused: Vec<(&str, &str)> = listing
+        .refused
+        .iter()
+        .map(|(znode, why)| (&znode[WEB.len() + 1..], why.as_str()))
+        .collect();
+    assert_eq!(
+        refused,
+        [
+            ("empty_0000000001", "payload is not JSON: it ends too early"),
+            ("locked_0000000004", "reading it is not allowed"),
+            ("long_0000000003", "payload of 100000 bytes is too long"),
+            ("name_0000000002", r"name `a\n server b` holds more than A-Za-z0-9_.:-"),
+        ]
+    );
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_changed_in_place_is_seen_by_the_full_read() {
+    let (server, _dir, settings) = fleet().await;
+    let client = server.client().await.unwrap();
+    let path = put(&client, WEB, "host2", &payload(1)).await;
+    let often = Duration::from_millis(200);
+    let mut host = Host::start(Settings { reread_every: often, ..settings });
+    host.watch(&["web.main"]);
+    host.observed(|o| ports(o, "web.main") == Some(vec![1])).await;
+    client.set_data(&path, payload(2).as_bytes(), None).await.unwrap();
+    host.observed(|o| ports(o, "web.main") == Some(vec![2])).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reread_grows_the_generation_though_nothing_changed() {
+    let (server, _dir, settings) = fleet().await;
+    let client = server.client().await.unwrap();
+    put(&client, WEB, "host2", &payload(1)).await;
+    let mut host = Host::start(settings);
+    host.watch(&["web.main"]);
+    let web = namespace("web.main");
+    let first = host.observed(|o| ports(o, "web.main") == Some(vec![1])).await;
+    let generation = first.namespaces[&web].generation;
+    host.reread.send(web.clone()).await.unwrap();
+    let second = host.observed(|o| o.namespaces[&web].generation > generation).await;
+    assert_eq!(second.namespaces[&web].records, first.namespaces[&web].records);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn v1_is_read_in_all_given_places() {
+    let (server, _dir, settings) = fleet().await;
+    let client = server.client().await.unwrap();
+    put(&client, "/nerve/region:a/web.main", "host2", &payload(1)).await;
+    let read_places = vec!["region:a".parse().unwrap(), "region:b".parse().unwrap()];
+    let mut host = Host::start(Settings { read: Layout::V1, read_places, ..settings });
+    host.watch(&["web.main"]);
+    host.observed(|o| ports(o, "web.main") == Some(vec![1])).await;
+    put(&client, "/nerve/region:b/web.main", "host2", &payload(2)).await;
+    host.observed(|o| ports(o, "web.main").is_some_and(|ports| ports.len() == 2)).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_no_longer_watched_is_dropped_and_can_come_back() {
+    let (server, _dir, settings) = fleet().await;
+    let client = server.client().await.unwrap();
+    put(&client, WEB, "host2", &payload(1)).await;
+    let mut host = Host::start(settings);
+    host.watch(&["web.main", "api.main"]);
+    host.observed(|o| o.namespaces.len() == 2).await;
+    host.watch(&["api.main"]);
+    host.observed(|o| o.namespaces.len() == 1).await;
+    host.watch(&["api.main", "web.main"]);
+    host.observed(|o| ports(o, "web.main") == Some(vec![1])).await;
+    put(&client, WEB, "host2", &payload(2)).await;
+    host.observed(|o| ports(o, "web.main") == Some(vec![1, 2])).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_namespaces_with_three_records_each_are_written_and_seen() {
+    let (server, _dir, settings) = fleet().await;
+    let client = server.client().await.unwrap();
+    let names: Vec<String> = (0..300).map(|i| format!("service{i}.main")).collect();
+    let wishes: Vec<_> = names
+        .iter()
+        .flat_map(|name| {
+            (1..=3).map(move |port| crate::host::wish(&format!("/smartstack/global/{name}"), port))
+        })
+        .collect();
+    let mut host = Host::start(settings);
+    host.watch(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    host.want(&wishes);
+    host.published(|p| p.records.len() == 900).await;
+    host.observed(|o| {
+        names.iter().all(|name| ports(o, name).is_some_and(|ports| ports.len() == 3))
+    })
+    .await;
+    host.want(&[]);
+    host.published(|p| p.records.is_empty()).await;
+    host.observed(|o| names.iter().all(|name| ports(o, name) == Some(vec![]))).await;
+    assert_eq!(children(&client, "/smartstack/global/service299.main").await, [""; 0]);
+    host.stop().await;
+}

@@ -1,0 +1,195 @@
+//! A real ZooKeeper server of one's own.
+
+use std::{
+    fs::{self, File},
+    hash::{BuildHasher, RandomState},
+    io::{self, Write},
+    net::{Ipv4Addr, SocketAddr},
+    process::Stdio,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::{Child, Command},
+    time::{self, Instant},
+};
+use zookeeper_client::Client;
+
+const CLASSES: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-nop.jar";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server on a free loopback port, with its data in a directory of its own. Dropping it kills the
+/// server and removes the data.
+#[derive(Debug)]
+pub struct ZooKeeper {
+    dir: TempDir,
+    port: u16,
+    server: Option<Child>,
+}
+
+impl ZooKeeper {
+    /// Starts a server and waits until it answers.
+    ///
+    /// # Errors
+    /// When ZooKeeper is not installed or does not come up.
+    pub async fn start() -> io::Result<Self> {
+        let mut zookeeper = Self { dir: tempfile::tempdir()?, port: 0, server: None };
+        for _ in 0..10 {
+            zookeeper.port = free_port()?;
+            zookeeper.spawn()?;
+            // Another process may have been faster to bind the port.
+            if zookeeper.ready().await? {
+                return Ok(zookeeper);
+            }
+        }
+        Err(io::Error::other("zookeeper found no port"))
+    }
+
+    /// `127.0.0.1:port`.
+    #[must_use]
+    pub fn hosts(&self) -> String {
+        self.address().to_string()
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// A client of the test's own, past any relay.
+    ///
+    /// # Errors
+    /// When the server does not take it.
+    pub async fn client(&self) -> Result<Client, zookeeper_client::Error> {
+        let connector = Client::connector().with_session_timeout(Duration::from_secs(60));
+        connector.connect(&self.hosts()).await
+    }
+
+    /// Stops the server where it stands: connections stay open and nobody answers.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn pause(&self) -> io::Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Goes on after a pause.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn resume(&self) -> io::Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    /// Kills the server. Its data stay, sessions and ephemerals among them.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub async fn kill(&mut self) -> io::Result<()> {
+        if let Some(mut server) = self.server.take() {
+            server.start_kill()?;
+            server.wait().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the server again, on the same port and with the same data.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restart(&mut self) -> io::Result<()> {
+        self.kill().await?;
+        self.spawn()?;
+        if self.ready().await? {
+            Ok(())
+        } else {
+            Err(io::Error::other("zookeeper has lost its port"))
+        }
+    }
+
+    fn spawn(&mut self) -> io::Result<()> {
+        let config = self.dir.path().join("zoo.cfg");
+        let data = self.dir.path().join("data");
+        fs::create_dir_all(&data)?;
+        let text = format!(
+            "tickTime=500\nclientPort={}\nclientPortAddress=127.0.0.1\ndataDir={}\n\
+             admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n\
+             minSessionTimeout=1000\nmaxSessionTimeout=60000\nforceSync=no\n",
+            self.port,
+            data.display()
+        );
+        File::create(&config)?.write_all(text.as_bytes())?;
+        let log = File::create(self.dir.path().join("log"))?;
+        let mut java = Command::new("java");
+        java.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", CLASSES])
+            .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // A signal to the group of the tests is not for it.
+            .process_group(0)
+            .kill_on_drop(true);
+        self.server = Some(java.spawn()?);
+        Ok(())
+    }
+
+    /// Waits until it serves; false if the server has ended instead.
+    async fn ready(&mut self) -> io::Result<bool> {
+        let end = Instant::now() + PATIENCE;
+        let ours = self.dir.path().display().to_string();
+        while Instant::now() < end {
+            // Asked for its directory, because a server of someone else may answer on this port.
+            if self.ask("conf").await.is_ok_and(|answer| answer.contains(&ours)) {
+                return Ok(true);
+            }
+            let Some(server) = &mut self.server else { return Ok(false) };
+            if server.try_wait()?.is_some() {
+                return Ok(false);
+            }
+            time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "zookeeper does not come up"))
+    }
+
+    /// The answer to a four-letter command.
+    ///
+    /// # Errors
+    /// When there is none within a second.
+    pub async fn ask(&self, command: &str) -> io::Result<String> {
+        let asking = async {
+            let mut stream = TcpStream::connect(self.address()).await?;
+            stream.write_all(command.as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok(answer)
+        };
+        time::timeout(Duration::from_secs(1), asking).await?
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = self.server.as_ref().and_then(Child::id).and_then(|pid| pid.try_into().ok());
+        let pid = pid.ok_or_else(|| io::Error::other("zookeeper is not running"))?;
+        Ok(kill(Pid::from_raw(pid), signal)?)
+    }
+}
+
+/// A port below the range that the kernel gives to clients, so that a restart finds it free.
+fn free_port() -> io::Result<u16> {
+    for attempt in 0..1000_u32 {
+        let random = RandomState::new().hash_one(attempt);
+        let port = 12_000 + u16::try_from(random % 20_000).unwrap_or_default();
+        if std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(io::Error::other("no free port"))
+}
