@@ -261,7 +261,7 @@ impl<L: Limit> Keeper<L> {
             self.take_ids(&observed);
         } else {
             self.settled(&observed);
-            if plan.reload.is_none() {
+            if full && plan.reload.is_none() {
                 self.no_reload_needed(&observed.info);
             }
         }
