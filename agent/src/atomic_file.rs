@@ -1,0 +1,167 @@
+//! Files that readers see either whole and old or whole and new.
+//!
+//! The functions block on the disk; call them from a blocking task.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+/// What the old programs wrote with: readable by all, writable by the owner.
+const MODE: u32 = 0o644;
+
+/// A file operation that failed, and on which file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}", path.display())]
+pub struct Error {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// New content beside its final place, written and synced but not yet visible under its name.
+///
+/// The name is hidden and ends in `.tmp`, so that watchers of the directory leave it alone
+/// (synapse.md §17.4). Dropping it without [`Staged::commit`] removes it.
+#[derive(Debug)]
+pub struct Staged {
+    staged: PathBuf,
+    target: PathBuf,
+    committed: bool,
+}
+
+impl Staged {
+    /// Writes `bytes` beside `target`, making the directory if it is missing.
+    ///
+    /// # Errors
+    /// When the directory or the file cannot be written.
+    pub fn new(target: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let staged = hidden_sibling(target);
+        let fail = |source| Error { path: target.to_owned(), source };
+        if let Some(directory) = target.parent() {
+            fs::create_dir_all(directory).map_err(fail)?;
+        }
+        let this = Self { staged, target: target.to_owned(), committed: false };
+        let mut options = File::options();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(MODE)
+            .open(&this.staged)
+            .map_err(fail)?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
+        Ok(this)
+    }
+
+    /// Where the content is for now.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.staged
+    }
+
+    /// Puts the content in its place.
+    ///
+    /// # Errors
+    /// When the rename fails; the old content is then still there.
+    pub fn commit(mut self) -> Result<(), Error> {
+        let fail = |source| Error { path: self.target.clone(), source };
+        fs::rename(&self.staged, &self.target).map_err(fail)?;
+        // The rename itself must survive a power cut too.
+        if let Some(directory) = self.target.parent() {
+            File::open(directory).and_then(|d| d.sync_all()).map_err(fail)?;
+        }
+        self.committed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.committed {
+            let _ = fs::remove_file(&self.staged);
+        }
+    }
+}
+
+/// Replaces the content of `path`.
+///
+/// # Errors
+/// When the file cannot be written; the old content is then still there.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    Staged::new(path, bytes)?.commit()
+}
+
+/// Replaces the content of `path` unless it is `bytes` already. Says whether it wrote.
+///
+/// # Errors
+/// When the file cannot be written; the old content is then still there.
+pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
+    if fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(false);
+    }
+    write(path, bytes).map(|()| true)
+}
+
+fn hidden_sibling(target: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(".tmp");
+    target.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<OsString> {
+        let mut names: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_write_makes_the_directory_and_leaves_nothing_beside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/synapse/haproxy.cfg");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(names(path.parent().unwrap()), ["haproxy.cfg"]);
+    }
+
+    #[test]
+    fn staged_content_is_invisible_until_committed_and_gone_when_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write(&path, b"old").unwrap();
+        let staged = Staged::new(&path, b"new").unwrap();
+        assert_eq!(staged.path().file_name().unwrap(), ".a.tmp");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        drop(staged);
+        assert_eq!(names(dir.path()), ["a"]);
+    }
+
+    #[test]
+    fn an_unchanged_file_is_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        assert!(write_if_changed(&path, b"x").unwrap());
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        assert!(!write_if_changed(&path, b"x").unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+        assert!(write_if_changed(&path, b"y").unwrap());
+    }
+
+    #[test]
+    fn an_error_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("file"), b"").unwrap();
+        let error = write(&dir.path().join("file/below"), b"").unwrap_err();
+        assert!(error.to_string().contains("file/below"), "{error}");
+    }
+}

@@ -1,0 +1,139 @@
+//! What of the catalog may reach a configuration file.
+//!
+//! Quoting alone would keep a hostile value inside its word; these rules also keep out what HAProxy
+//! would refuse at load time, because one refused line stops the reload for every service.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use indexmap::IndexMap;
+use soa_configs::{Mode, Namespace, NamespaceConfig};
+
+use super::{Accepted, Refused, Settings};
+use crate::synapse::catalog::{Catalog, Server};
+
+/// A line has at most 64 words, and each check header takes three.
+const MAX_HEADERS: usize = 16;
+/// Checks and requests must fit HAProxy's buffer (`tune.bufsize` 32768) together.
+const MAX_HEADER_BYTES: usize = 8192;
+const MAX_URI_BYTES: usize = 2048;
+const MAX_NAME_BYTES: usize = 255;
+/// HAProxy counts milliseconds in 31 bits; a larger value is a fatal "timer overflow".
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 24 * 3600);
+
+/// The settings to render each namespace of the catalog with, and what was refused on the way.
+///
+/// Who held a port before keeps it: a newcomer cannot take it away.
+pub(super) fn configs(
+    settings: &Settings,
+    catalog: &Catalog,
+    before: &Accepted,
+) -> (Accepted, Vec<Refused>) {
+    let mut order: Vec<_> = catalog.pools.iter().collect();
+    let newcomer = |name: &Namespace, config: &NamespaceConfig| {
+        before.get(name).is_none_or(|held| held.proxy_port != config.proxy_port)
+    };
+    order.sort_by_key(|(name, pool)| (newcomer(name, &pool.config), *name));
+    let mut ports = Ports::new(settings);
+    let (mut accepted, mut refused) = (BTreeMap::new(), Vec::new());
+    for (name, pool) in order {
+        match admit(&mut ports, name, &pool.config) {
+            Ok(()) => {
+                accepted.insert(name.clone(), Arc::clone(&pool.config));
+            }
+            Err(mut reason) => {
+                if let Some(held) =
+                    before.get(name).filter(|held| admit(&mut ports, name, held).is_ok())
+                {
+                    accepted.insert(name.clone(), Arc::clone(held));
+                    reason.push_str("; its last good settings stay");
+                }
+                refused.push(Refused { what: name.to_string(), reason });
+            }
+        }
+    }
+    (accepted, refused)
+}
+
+/// Which namespace listens where. HAProxy would let two share a port and split the traffic at random.
+struct Ports(BTreeMap<u16, String>);
+
+impl Ports {
+    fn new(settings: &Settings) -> Self {
+        Self(BTreeMap::from([(settings.stats_bind.port(), "the statistics page".to_owned())]))
+    }
+}
+
+fn admit(ports: &mut Ports, name: &Namespace, config: &NamespaceConfig) -> Result<(), String> {
+    content(config)?;
+    let Some(port) = config.proxy_port else { return Ok(()) };
+    if let Some(holder) = ports.0.get(&port.get()) {
+        return Err(format!("proxy_port {port} belongs to {holder}"));
+    }
+    ports.0.insert(port.get(), name.to_string());
+    Ok(())
+}
+
+fn content(config: &NamespaceConfig) -> Result<(), String> {
+    let uri = &config.healthcheck_uri;
+    if uri.len() > MAX_URI_BYTES || !uri.chars().all(|c| c.is_ascii_graphic()) {
+        return Err("healthcheck_uri must be at most 2048 visible ASCII characters".to_owned());
+    }
+    headers("extra_healthcheck_headers", &config.extra_healthcheck_headers)?;
+    if config.mode == Mode::Tcp {
+        return Ok(());
+    }
+    headers("extra_headers", &config.extra_headers)
+}
+
+fn headers(key: &str, headers: &IndexMap<String, String>) -> Result<(), String> {
+    let total: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if headers.len() > MAX_HEADERS || total > MAX_HEADER_BYTES {
+        return Err(format!("{key} must be at most 16 headers of 8192 bytes together"));
+    }
+    let mut seen = BTreeSet::new();
+    for (name, value) in headers {
+        let shown = name.escape_debug();
+        if name.is_empty() || !name.chars().all(is_token) {
+            return Err(format!("{key}: `{shown}` is no header name"));
+        }
+        if value.is_empty() || value.chars().any(char::is_control) {
+            return Err(format!(
+                "{key}: the value of `{shown}` is empty or has control characters"
+            ));
+        }
+        if !seen.insert(name.to_ascii_lowercase()) {
+            return Err(format!("{key}: `{shown}` is given twice"));
+        }
+    }
+    Ok(())
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}
+
+/// Why a server cannot have a line.
+pub(super) fn server(server: &Server) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
+    let name = &server.name;
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(allowed) {
+        return Err("a server name is 1 to 255 letters, digits, `_`, `-`, `.`, `:`".to_owned());
+    }
+    if server.address.port() == 0 || server.address.ip().is_unspecified() {
+        return Err(format!("nobody can listen on {}", server.address));
+    }
+    match server.weight {
+        Some(weight) if weight > 256 => Err(format!("weight {weight} is above 256")),
+        _ => Ok(()),
+    }
+}
+
+/// HAProxy's milliseconds: at least 1, because 0 would mean "no limit".
+pub(super) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.min(MAX_TIMEOUT).as_millis()).unwrap_or(u64::MAX).max(1)
+}

@@ -1,0 +1,115 @@
+//! The configuration file while only servers change: it follows the process, many changes at once.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tokio::{
+    task::JoinHandle,
+    time::{Duration, Instant},
+};
+use tracing::warn;
+
+use super::super::{check, render::Rendered, settings::Settings};
+
+/// Between two writes: a burst of changes costs one check of the whole file.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Before the same text is tried again after a failure, such as a full disk.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+type Write = JoinHandle<Result<(), check::Error>>;
+
+/// The one owner of the configuration file between reloads.
+#[derive(Debug)]
+pub(super) struct Disk {
+    settings: Arc<Settings>,
+    /// What the file says, as far as the agent wrote it.
+    written: Option<Arc<Rendered>>,
+    writing: Option<(Arc<Rendered>, Write)>,
+    /// Text that could not be written.
+    failed: Option<Arc<Rendered>>,
+    not_before: Instant,
+    /// Why the file is not as the process.
+    pub(super) alarm: Option<String>,
+}
+
+impl Disk {
+    pub(super) fn new(settings: Arc<Settings>) -> Self {
+        Self {
+            settings,
+            written: None,
+            writing: None,
+            failed: None,
+            not_before: Instant::now(),
+            alarm: None,
+        }
+    }
+
+    /// Reads what an earlier life of the agent wrote.
+    pub(super) async fn recover(&mut self, managed: BTreeSet<String>) {
+        let path = self.settings.config_file.clone();
+        let read = move || {
+            let text = std::fs::read_to_string(path).ok()?;
+            let managed = managed.iter().map(String::as_str).collect();
+            Rendered::recover(&text, &managed)
+        };
+        let found = tokio::task::spawn_blocking(read).await;
+        self.written = found.ok().flatten().map(Arc::new);
+    }
+
+    pub(super) fn written(&self) -> Option<&Arc<Rendered>> {
+        self.written.as_ref()
+    }
+
+    /// A reload has put this in place.
+    pub(super) fn now_has(&mut self, rendered: Arc<Rendered>) {
+        self.written = Some(rendered);
+        self.failed = None;
+        self.alarm = None;
+    }
+
+    /// When `target` has to be written; `None`: the file says so, or is being written.
+    pub(super) fn due(&self, target: &Rendered) -> Option<Instant> {
+        let same = |other: &Option<Arc<Rendered>>| {
+            other.as_ref().is_some_and(|rendered| rendered.text == target.text)
+        };
+        if same(&self.written) || self.writing.is_some() {
+            return None;
+        }
+        Some(if same(&self.failed) { self.not_before + AFTER_FAILURE } else { self.not_before })
+    }
+
+    /// Checks and writes `target` beside the agent's other work.
+    pub(super) fn start(&mut self, target: Arc<Rendered>) {
+        let (settings, text) = (Arc::clone(&self.settings), Arc::clone(&target));
+        let write = async move {
+            let staged = check::check(&settings, &text.text).await?;
+            check::put_in_place(staged).await
+        };
+        self.not_before = Instant::now() + PAUSE;
+        self.writing = Some((target, tokio::spawn(write)));
+    }
+
+    /// Waits for the write under way; for ever if there is none.
+    ///
+    /// Cancel-safe: the task goes on, and the next call waits for it.
+    pub(super) async fn finished(&mut self) {
+        let Some((_, task)) = &mut self.writing else { return std::future::pending().await };
+        let outcome = task.await.unwrap_or(Err(check::Error::Cancelled));
+        let Some((target, _)) = self.writing.take() else { return };
+        match outcome {
+            Ok(()) => self.now_has(target),
+            Err(error) => {
+                warn!(%error, "the configuration file is behind the running haproxy");
+                self.alarm = Some(format!("the configuration file is behind: {error}"));
+                self.failed = Some(target);
+                self.not_before = Instant::now();
+            }
+        }
+    }
+
+    /// Lets a write under way end, so that a reload has the file for itself.
+    pub(super) async fn settle(&mut self) {
+        if self.writing.is_some() {
+            self.finished().await;
+        }
+    }
+}

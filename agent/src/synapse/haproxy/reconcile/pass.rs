@@ -1,0 +1,407 @@
+//! One pass: render, observe, plan, act.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::{
+    super::{
+        apply::{self, Known, Reason, Step},
+        execute::{self, Outcome},
+        limit::Limit,
+        observed::{Info, Observed},
+        reload,
+        render::Rendered,
+        runtime::{self, Scope},
+        status::LastReload,
+    },
+    AFTER_FAILURE, ATTENTION, FULL, Keeper, LOOK, LOOK_WHEN_AWAY,
+};
+use crate::synapse::catalog::Catalog;
+
+/// Passes that may fail to replace a server before a reload does it.
+const MAX_REPLACE_PASSES: u32 = 10;
+/// Statistics of backends read in one full pass; the whole table of a large host costs HAProxy
+/// 0.4 s (synapse.md §13.7).
+const STATS_PER_PASS: usize = 200;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Wait,
+    Again,
+}
+
+impl<L: Limit> Keeper<L> {
+    pub(super) async fn pass(&mut self, catalog: &Arc<Catalog>) -> Next {
+        let now = Instant::now();
+        let full = now >= self.clock.full;
+        let changed = self.render(catalog, full).await;
+        let Some(wanted) = self.wanted.clone() else {
+            self.only_look().await;
+            return Next::Wait;
+        };
+        let scope = self.scope(&wanted, changed, full);
+        let observed = match self.runtime.observe(&scope).await {
+            Ok(observed) => observed,
+            // The connection led to an old worker; the next one leads to the new.
+            Err(runtime::Error::Stopping) if now < self.clock.full => {
+                self.clock.full = now;
+                return Next::Again;
+            }
+            Err(error) => return self.away(&wanted, &error),
+        };
+        self.clock.look = now + LOOK;
+        if full {
+            self.clock.full = now + FULL;
+        }
+        self.saw(Some(&observed.info));
+        if self.is_new_worker(&observed.info) && !full {
+            self.clock.full = now;
+            return Next::Again;
+        }
+        self.take_ids(&observed);
+        self.clock.reload = None;
+        if let Some(reason) = self.reload_reason(&wanted, &observed.info)
+            && self.may_reload(&wanted)
+        {
+            self.reload(&wanted, &observed.info, reason).await;
+            return Next::Again;
+        }
+        self.target = self.reachable_target(&wanted, &observed.info);
+        let Some(target) = self.target.clone() else { return Next::Wait };
+        self.act(&target, observed, full).await
+    }
+
+    /// Renders if there may be something new. Returns the backends whose servers changed.
+    async fn render(&mut self, catalog: &Arc<Catalog>, full: bool) -> BTreeSet<String> {
+        let same = self.rendered.as_ref().is_some_and(|rendered| Arc::ptr_eq(rendered, catalog));
+        if same && !full {
+            return BTreeSet::new();
+        }
+        if self.wanted.is_none() {
+            self.seed(catalog).await;
+        }
+        if full || self.wanted.is_none() {
+            self.renderer.refresh(catalog, &self.ids).await;
+        }
+        let Some(wanted) = self.renderer.render(catalog, &self.ids) else {
+            return BTreeSet::new();
+        };
+        self.rendered = Some(Arc::clone(catalog));
+        let before = self.wanted.replace(Arc::new(wanted));
+        let Some(wanted) = &self.wanted else { return BTreeSet::new() };
+        let old = |name: &String| before.as_ref().and_then(|before| before.backends.get(name));
+        let changed = wanted.backends.iter().filter(|(name, backend)| old(name) != Some(*backend));
+        changed.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Before the first rendering: servers keep the numbers that the process, or else the file, has
+    /// given them.
+    async fn seed(&mut self, catalog: &Catalog) {
+        let names: BTreeSet<_> = catalog.pools.keys().map(ToString::to_string).collect();
+        self.disk.recover(names.clone()).await;
+        self.ids = self.disk.written().map(|written| written.ids()).unwrap_or_default();
+        if let Ok(observed) = self.runtime.observe(&Scope::All(names)).await {
+            self.take_ids(&observed);
+        }
+    }
+
+    fn scope(&mut self, wanted: &Rendered, mut changed: BTreeSet<String>, full: bool) -> Scope {
+        let attention = self.clock.attention.take_if(|due| *due <= Instant::now()).is_some();
+        if full {
+            return Scope::All(wanted.backends.keys().cloned().collect());
+        }
+        if attention {
+            changed.extend(self.attention(wanted));
+        }
+        Scope::Only(changed)
+    }
+
+    /// Backends with servers that are leaving or to be deleted.
+    fn attention(&self, wanted: &Rendered) -> BTreeSet<String> {
+        let leaving = wanted.backends.iter().filter(|(_, backend)| {
+            backend.dynamic.values().chain(backend.fixed.values()).any(|line| line.leaving)
+        });
+        let pending = self.pending.iter().map(|server| server.backend.clone());
+        leaving.map(|(name, _)| name.clone()).chain(pending).collect()
+    }
+
+    /// HAProxy does not answer. What runs cannot be changed, but what it will start with can.
+    fn away(&mut self, wanted: &Arc<Rendered>, error: &runtime::Error) -> Next {
+        if self.status.reachable {
+            warn!(error = error as &dyn Error, "haproxy does not answer");
+        }
+        self.saw(None);
+        self.clock.look = Instant::now() + LOOK_WHEN_AWAY;
+        self.clock.full = self.clock.look;
+        self.target = match self.disk.written() {
+            Some(written) if self.failed_before(wanted) => {
+                Some(Arc::new(written.with_servers_of(wanted)))
+            }
+            _ => Some(Arc::clone(wanted)),
+        };
+        Next::Wait
+    }
+
+    pub(super) fn saw(&mut self, info: Option<&Info>) {
+        self.status.reachable = info.is_some();
+        self.status.version = info.map(|info| info.version.clone());
+        self.status.worker_pid = info.map(|info| info.pid);
+        self.status.fingerprint_running = info.and_then(|info| info.fingerprint);
+    }
+
+    /// A worker that was not seen before has what the file said, not what the last one was told.
+    fn is_new_worker(&mut self, info: &Info) -> bool {
+        if self.worker == Some(info.pid) {
+            return false;
+        }
+        self.worker = Some(info.pid);
+        self.pending.clear();
+        self.replacing.clear();
+        self.known = match self.disk.written() {
+            Some(written) if Some(written.fingerprint) == info.fingerprint => lines(written),
+            _ => Known::new(),
+        };
+        true
+    }
+
+    fn take_ids(&mut self, observed: &Observed) {
+        let ids = observed.ids();
+        // An unknown backend of the catalog has no numbers to keep.
+        self.ids.extend(ids);
+    }
+
+    fn reload_reason(&self, wanted: &Rendered, info: &Info) -> Option<Reason> {
+        match info.fingerprint {
+            None => Some(Reason::Foreign),
+            Some(running) if running != wanted.fingerprint => Some(Reason::Skeleton),
+            Some(_) => self.asked.clone(),
+        }
+    }
+
+    fn failed_before(&self, wanted: &Rendered) -> bool {
+        self.failed.is_some_and(|(fingerprint, at)| {
+            fingerprint == wanted.fingerprint && at.elapsed() < AFTER_FAILURE
+        })
+    }
+
+    fn may_reload(&mut self, wanted: &Rendered) -> bool {
+        if self.failed_before(wanted) {
+            return false;
+        }
+        match self.limit.take() {
+            Ok(()) => true,
+            Err(wait) => {
+                self.clock.reload = Some(Instant::now() + wait);
+                false
+            }
+        }
+    }
+
+    async fn reload(&mut self, wanted: &Arc<Rendered>, before: &Info, reason: Reason) {
+        self.disk.settle().await;
+        info!(%reason, "haproxy is reloaded");
+        let outcome = reload::reload(&self.settings, &mut self.runtime, wanted, before).await;
+        let error = outcome.as_ref().err().map(|error| chain(error));
+        self.asked = None;
+        match (&outcome, &error) {
+            (Err(_), Some(text)) => {
+                error!(error = text, "haproxy not reloaded");
+                self.failed = Some((wanted.fingerprint, Instant::now()));
+                self.status.counters.reload_failures += 1;
+            }
+            _ => {
+                self.failed = None;
+                self.status.counters.reloads += 1;
+                self.disk.now_has(Arc::clone(wanted));
+            }
+        }
+        self.reload_alarm.clone_from(&error);
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.status.last_reload = Some(LastReload { at, reason: reason.to_string(), error });
+        // Whatever runs now, the old worker's connection leads elsewhere.
+        self.runtime.disconnect();
+        self.clock.full = Instant::now();
+    }
+
+    /// What the running skeleton can be brought to; `None`: it is not the agent's.
+    fn reachable_target(&self, wanted: &Arc<Rendered>, info: &Info) -> Option<Arc<Rendered>> {
+        if info.fingerprint == Some(wanted.fingerprint) {
+            return Some(Arc::clone(wanted));
+        }
+        let written = self.disk.written()?;
+        let runs = Some(written.fingerprint) == info.fingerprint;
+        runs.then(|| Arc::new(written.with_servers_of(wanted)))
+    }
+
+    async fn act(&mut self, target: &Rendered, mut observed: Observed, full: bool) -> Next {
+        let plan = apply::plan(target, &observed, &self.known);
+        let mut next = Next::Wait;
+        if full && matches!(self.asked, Some(Reason::Options(_))) {
+            self.asked = None;
+        }
+        if !plan.steps.is_empty() {
+            let outcome = match execute::execute(&mut self.runtime, &plan.steps).await {
+                Ok(outcome) => outcome,
+                Err(error) => return self.away_after(&error),
+            };
+            self.learn(&plan.steps, outcome);
+            // What is published is what HAProxy says after the change.
+            let touched = observed.backends.keys().cloned().collect();
+            match self.runtime.observe(&Scope::Only(touched)).await {
+                Ok(after) => observed.backends.extend(after.backends),
+                Err(error) => return self.away_after(&error),
+            }
+            self.take_ids(&observed);
+        } else {
+            self.settled(&observed);
+            if full && plan.reload.is_none() {
+                self.no_reload_needed(&observed.info);
+            }
+        }
+        if let Some(reason) = plan.reload {
+            self.asked = Some(reason);
+            if self.clock.reload.is_none() {
+                next = Next::Again;
+            }
+        }
+        self.statistics(target, &observed, full).await;
+        let attention = !self.attention(target).is_empty();
+        self.clock.attention = attention.then(|| Instant::now() + ATTENTION);
+        next
+    }
+
+    fn away_after(&mut self, error: &runtime::Error) -> Next {
+        warn!(error = error as &dyn Error, "haproxy did not answer while being changed");
+        self.saw(None);
+        self.clock.look = Instant::now() + LOOK_WHEN_AWAY;
+        self.clock.full = self.clock.look;
+        Next::Wait
+    }
+
+    fn learn(&mut self, steps: &[Step], outcome: Outcome) {
+        self.status.counters.runtime_commands += outcome.commands;
+        self.status.counters.runtime_refusals += outcome.refused.len() as u64;
+        for server in &outcome.deleted {
+            self.pending.remove(server);
+            self.replacing.remove(server);
+            if let Some(lines) = self.known.get_mut(&server.backend) {
+                lines.shift_remove(&server.name);
+            }
+        }
+        for (server, line) in outcome.added {
+            self.known.entry(server.backend).or_default().insert(server.name, line);
+        }
+        for server in outcome.pending {
+            let replaced = steps.iter().any(
+                |step| matches!(step, Step::Replace { server: other, .. } if *other == server),
+            );
+            if replaced {
+                let passes = self.replacing.entry(server.clone()).or_default();
+                *passes += 1;
+                if *passes >= MAX_REPLACE_PASSES {
+                    self.asked = Some(Reason::Stuck(server.to_string()));
+                }
+            }
+            self.pending.insert(server);
+        }
+        self.judge_refusals(&outcome.refused);
+    }
+
+    /// Something else may have changed HAProxy since it was observed, so everything is looked at
+    /// once more before a reload is asked for.
+    fn judge_refusals(&mut self, refused: &[(String, String)]) {
+        let Some((command, reply)) = refused.first() else {
+            self.refusals = 0;
+            self.runtime_alarm = None;
+            return;
+        };
+        for (command, reply) in refused {
+            warn!(command, reply, "haproxy refused a command");
+        }
+        self.refusals += 1;
+        self.clock.full = Instant::now() + ATTENTION;
+        self.runtime_alarm = Some(format!("haproxy refused `{command}`: {reply}"));
+        if self.refusals >= 2 {
+            self.asked = Some(Reason::Refused { command: command.clone(), reply: reply.clone() });
+        }
+    }
+
+    /// Nothing is left to do in these backends.
+    fn settled(&mut self, observed: &Observed) {
+        self.pending.retain(|server| !observed.backends.contains_key(&server.backend));
+        self.replacing.retain(|server, _| !observed.backends.contains_key(&server.backend));
+        self.refusals = 0;
+        self.runtime_alarm = None;
+    }
+
+    /// What failed to reload is not asked for any more.
+    fn no_reload_needed(&mut self, info: &Info) {
+        let wanted = self.wanted.as_ref().map(|wanted| wanted.fingerprint);
+        if self.asked.is_none() && info.fingerprint == wanted {
+            self.failed = None;
+            self.reload_alarm = None;
+        }
+    }
+
+    /// Reads the statistics of the observed backends; in a full pass of those without any and of
+    /// some others in turn.
+    async fn statistics(&mut self, target: &Rendered, observed: &Observed, full: bool) {
+        self.status.backends.retain(|name, _| target.backends.contains_key(name));
+        let managed =
+            observed.backends.iter().filter(|(name, _)| target.backends.contains_key(*name));
+        let mut names: Vec<_> = managed.map(|(name, backend)| (name.clone(), backend.id)).collect();
+        if full {
+            let attention = self.attention(target);
+            let start = names.partition_point(|(name, _)| *name <= self.stat_cursor);
+            names.rotate_left(start);
+            let mut budget = STATS_PER_PASS;
+            names.retain(|(name, _)| {
+                let new = !self.status.backends.contains_key(name) || attention.contains(name);
+                let turn = !new && budget > 0;
+                budget -= usize::from(turn);
+                new || turn
+            });
+            self.stat_cursor = names.last().map(|(name, _)| name.clone()).unwrap_or_default();
+        }
+        let ids: Vec<_> = names.iter().filter_map(|(_, id)| *id).collect();
+        let mut rows = match self.runtime.stat(&ids).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.away_after(&error);
+                return;
+            }
+        };
+        let found: BTreeMap<_, _> = names
+            .into_iter()
+            .map(|(name, _)| (rows.remove(&name).unwrap_or_default(), name))
+            .map(|(servers, name)| (name, Arc::new(servers)))
+            .collect();
+        self.status.backends.extend(found);
+    }
+}
+
+fn lines(rendered: &Rendered) -> Known {
+    rendered
+        .backends
+        .iter()
+        .map(|(name, backend)| (name.clone(), backend.dynamic.clone()))
+        .collect()
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

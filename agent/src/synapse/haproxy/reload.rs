@@ -1,0 +1,178 @@
+//! A reload that is validated, carried out, proven, and undone if the proof fails.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{self, Duration, Instant},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    check, fingerprint::Fingerprint, master, observed::Info, render::Rendered, runtime::Runtime,
+    settings::Settings,
+};
+use crate::atomic_file;
+
+/// Between two looks at a HAProxy that is starting; a reload takes 0.05 to 0.8 s (synapse.md §15.1).
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Why a configuration is not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing was touched.
+    #[error("the new configuration is not usable")]
+    NotUsable(#[source] check::Error),
+    /// The last good configuration is back, on disk and in the process.
+    #[error("the reload failed and was undone")]
+    Undone(#[source] Unproven),
+    /// Neither the new nor the last good configuration is proven to run.
+    #[error("the reload failed and could not be undone ({undo})")]
+    NotUndone {
+        undo: String,
+        #[source]
+        source: Unproven,
+    },
+}
+
+/// What the proof of a reload lacks.
+#[derive(Debug, thiserror::Error)]
+pub enum Unproven {
+    #[error("haproxy's master process cannot be told to reload")]
+    NoMaster(#[source] io::Error),
+    #[error("haproxy could not start with it and went on with the old worker")]
+    Failed,
+    #[error("no new worker with it answered within {0:?}")]
+    NotSeen(Duration),
+    #[error("the statistics page at {0} does not answer 200")]
+    NotServing(SocketAddr),
+}
+
+/// Where the last configuration that worked is kept during and after a reload.
+#[must_use]
+pub fn last_good(settings: &Settings) -> PathBuf {
+    let mut name = settings.config_file.clone().into_os_string();
+    name.push(".last-good");
+    name.into()
+}
+
+/// Makes `wanted` the configuration of HAProxy, whose worker was `before`.
+///
+/// # Errors
+/// See [`Error`]: unless it could not even be undone, the last good configuration is in force.
+pub async fn reload(
+    settings: &Settings,
+    runtime: &mut Runtime,
+    wanted: &Rendered,
+    before: &Info,
+) -> Result<Info, Error> {
+    let staged = check::check(settings, &wanted.text).await.map_err(Error::NotUsable)?;
+    let kept = keep_last_good(settings).await.map_err(Error::NotUsable)?;
+    check::put_in_place(staged).await.map_err(Error::NotUsable)?;
+    let began = Instant::now();
+    match switch(settings, runtime, before.pid, Some(wanted.fingerprint)).await {
+        Ok(info) => {
+            info!(pid = info.pid, after = ?began.elapsed(), "haproxy runs the new configuration");
+            Ok(info)
+        }
+        Err(unproven) => {
+            error!(reason = %unproven, "the reload is undone");
+            Err(undo(settings, runtime, kept, before, unproven).await)
+        }
+    }
+}
+
+/// The bytes of the configuration in force, also put beside it; `None` if there is none.
+async fn keep_last_good(settings: &Settings) -> Result<Option<Vec<u8>>, check::Error> {
+    let (path, copy) = (settings.config_file.clone(), last_good(settings));
+    let keep = move || {
+        let Ok(bytes) = std::fs::read(path) else { return Ok(None) };
+        atomic_file::write(&copy, &bytes).map(|()| Some(bytes))
+    };
+    Ok(tokio::task::spawn_blocking(keep).await.map_err(|_| check::Error::Cancelled)??)
+}
+
+async fn undo(
+    settings: &Settings,
+    runtime: &mut Runtime,
+    kept: Option<Vec<u8>>,
+    before: &Info,
+    source: Unproven,
+) -> Error {
+    let Some(bytes) = kept else {
+        return Error::NotUndone { undo: "there was no configuration before".to_owned(), source };
+    };
+    let path = settings.config_file.clone();
+    let restore = tokio::task::spawn_blocking(move || atomic_file::write(&path, &bytes));
+    if let Ok(Err(error)) = restore.await {
+        return Error::NotUndone { undo: error.to_string(), source };
+    }
+    if matches!(source, Unproven::NoMaster(_)) {
+        // The process was never told of the new file.
+        return Error::Undone(source);
+    }
+    // The worker to leave behind is the unproven one if there is one.
+    runtime.disconnect();
+    let current = runtime.info().await.map_or(before.pid, |info| info.pid);
+    match switch(settings, runtime, current, before.fingerprint).await {
+        Ok(_) => Error::Undone(source),
+        Err(undo) => Error::NotUndone { undo: undo.to_string(), source },
+    }
+}
+
+/// Reloads and waits for the proof: a new worker that says it runs `fingerprint` and serves.
+async fn switch(
+    settings: &Settings,
+    runtime: &mut Runtime,
+    old_pid: u32,
+    fingerprint: Option<Fingerprint>,
+) -> Result<Info, Unproven> {
+    let patience = settings.command_timeout;
+    master::reload(&settings.master_socket, patience).await.map_err(Unproven::NoMaster)?;
+    let deadline = Instant::now() + settings.proof_timeout;
+    let mut seen = false;
+    while Instant::now() < deadline {
+        // The old connection would lead to the old worker for as long as that lives.
+        runtime.disconnect();
+        let worker = time::timeout_at(deadline, runtime.info()).await;
+        if let Ok(Ok(info)) = worker
+            && info.pid != old_pid
+            && (fingerprint.is_none() || info.fingerprint == fingerprint)
+        {
+            seen = true;
+            if serves(settings.stats_bind, patience).await {
+                return Ok(info);
+            }
+        }
+        let refused = master::last_reload_failed(&settings.master_socket, patience).await;
+        if let Ok(Some(true)) = refused {
+            return Err(Unproven::Failed);
+        }
+        time::sleep(LOOK_AGAIN).await;
+    }
+    warn!(seen, "no proof of the reload in time");
+    Err(if seen {
+        Unproven::NotServing(settings.stats_bind)
+    } else {
+        Unproven::NotSeen(settings.proof_timeout)
+    })
+}
+
+/// Whether the statistics page answers 200. HEAD, because the whole page of a large host has
+/// megabytes (synapse.md §13.7).
+async fn serves(bind: SocketAddr, timeout: Duration) -> bool {
+    let ip = match bind.ip() {
+        ip if !ip.is_unspecified() => ip,
+        std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+    };
+    let exchange = async {
+        let mut stream = TcpStream::connect((ip, bind.port())).await?;
+        stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n").await?;
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await?;
+        io::Result::Ok(status.ends_with(b" 200"))
+    };
+    matches!(time::timeout(timeout, exchange).await, Ok(Ok(true)))
+}

@@ -1,0 +1,296 @@
+//! A configuration taken apart: the skeleton, which only a reload can change, and the server lines,
+//! which the runtime socket can change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+
+use super::{fingerprint::Fingerprint, line::ServerLine, model::Ids};
+
+/// Server lines of one backend by name, in the order of the file.
+pub type Lines = IndexMap<String, ServerLine>;
+
+/// The server lines of one managed backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backend {
+    /// Can be added and removed at run time.
+    pub dynamic: Lines,
+    /// Part of the skeleton: a static balance algorithm, or keywords that `add server` refuses.
+    /// Only `disabled` can be followed without a reload.
+    pub fixed: Lines,
+}
+
+impl Backend {
+    /// The line of the server called `name`.
+    #[must_use]
+    pub fn line(&self, name: &str) -> Option<&ServerLine> {
+        self.dynamic.get(name).or_else(|| self.fixed.get(name))
+    }
+}
+
+/// A configuration and what the agent has to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The whole file; its last section names the fingerprint.
+    pub text: String,
+    /// Of everything but the dynamic server lines, comments and blank lines.
+    pub fingerprint: Fingerprint,
+    /// The backends whose servers the agent looks after.
+    pub backends: BTreeMap<String, Backend>,
+    skeleton: Vec<Piece>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Line(String),
+    Fixed {
+        backend: String,
+        name: String,
+    },
+    /// The dynamic servers of a backend.
+    Servers(String),
+}
+
+impl Rendered {
+    /// Takes a configuration apart. Only backends in `managed` are looked after; whatever operators
+    /// wrote into other sections is theirs (synapse.md §17.26).
+    #[must_use]
+    pub fn parse(text: &str, managed: &BTreeSet<&str>) -> Self {
+        let (skeleton, backends) = Scan::new(managed).run(without_description(text));
+        Self::assemble(skeleton, backends)
+    }
+
+    /// The same skeleton with the servers of `other`, where both have the backend: what a process
+    /// that still runs this skeleton can be brought to without a reload.
+    #[must_use]
+    pub fn with_servers_of(&self, other: &Self) -> Self {
+        let mut backends = self.backends.clone();
+        for (name, backend) in &mut backends {
+            let Some(wanted) = other.backends.get(name) else { continue };
+            // A line that only a reload can bring stays out until then, and so does one that
+            // would take the name of a fixed line.
+            let line = |(name, line): (&String, &ServerLine)| (name.clone(), line.clone());
+            let usable = |(name, _): &(&String, &ServerLine)| !backend.fixed.contains_key(*name);
+            backend.dynamic = wanted.dynamic.iter().filter(usable).map(line).collect();
+            for (name, fixed) in &mut backend.fixed {
+                let leaving = wanted.line(name).is_none_or(|line| line.leaving);
+                if leaving != fixed.leaving {
+                    let disabled = if leaving { " disabled" } else { "" };
+                    let text = format!("{}{disabled}", fixed.enabled_text());
+                    *fixed = ServerLine::parse(&text).unwrap_or_else(|| fixed.clone());
+                }
+            }
+        }
+        Self::assemble(self.skeleton.clone(), backends)
+    }
+
+    /// The numbers of all servers, to render the next text with.
+    #[must_use]
+    pub fn ids(&self) -> Ids {
+        let ids = |backend: &Backend| {
+            let lines = backend.dynamic.values().chain(backend.fixed.values());
+            lines.filter_map(|line| Some((line.name.clone(), line.id?))).collect()
+        };
+        self.backends.iter().map(|(name, backend)| (name.clone(), ids(backend))).collect()
+    }
+
+    /// Takes a file apart that an earlier life of the agent wrote: its own last section says which
+    /// reading of it is right.
+    #[must_use]
+    pub fn recover(text: &str, managed: &BTreeSet<&str>) -> Option<Self> {
+        let (_, description) = text.rsplit_once(DESCRIPTION)?;
+        let written = Fingerprint::from_description(description.trim_end())?;
+        let all: BTreeSet<_> =
+            text.lines().filter_map(|line| line.strip_prefix("backend ")).map(str::trim).collect();
+        let readings = [managed, &(managed | &all)];
+        readings
+            .into_iter()
+            .map(|names| Self::parse(text, names))
+            .find(|r| r.fingerprint == written)
+    }
+
+    fn assemble(skeleton: Vec<Piece>, backends: BTreeMap<String, Backend>) -> Self {
+        let fingerprint = fingerprint(&skeleton, &backends);
+        let mut text = String::new();
+        for piece in &skeleton {
+            match piece {
+                Piece::Line(line) => push_line(&mut text, line),
+                Piece::Fixed { backend, name } => {
+                    if let Some(line) = backends.get(backend).and_then(|b| b.fixed.get(name)) {
+                        push_line(&mut text, &format!("\t{}", line.text()));
+                    }
+                }
+                Piece::Servers(backend) => {
+                    for line in backends.get(backend).into_iter().flat_map(|b| b.dynamic.values()) {
+                        push_line(&mut text, &format!("\t{}", line.text()));
+                    }
+                }
+            }
+        }
+        // HAProxy merges `global` sections and shows the description in `show info`: so the process
+        // itself says which skeleton it runs.
+        push_line(&mut text, &format!("{DESCRIPTION}{fingerprint}"));
+        Self { text, fingerprint, backends, skeleton }
+    }
+}
+
+const DESCRIPTION: &str = "\nglobal\n\tdescription ";
+
+fn push_line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+/// The text without the section that [`Rendered::assemble`] added to it.
+fn without_description(text: &str) -> &str {
+    let Some((before, after)) = text.rsplit_once(DESCRIPTION) else { return text };
+    let ours = Fingerprint::from_description(after.trim_end()).is_some();
+    if ours { before } else { text }
+}
+
+fn fingerprint(skeleton: &[Piece], backends: &BTreeMap<String, Backend>) -> Fingerprint {
+    let mut fingerprint = Fingerprint::EMPTY;
+    for piece in skeleton {
+        let line = match piece {
+            Piece::Line(line) => line.trim().to_owned(),
+            Piece::Fixed { backend, name } => {
+                let line = backends.get(backend).and_then(|b| b.fixed.get(name));
+                line.map(ServerLine::enabled_text).unwrap_or_default()
+            }
+            Piece::Servers(_) => continue,
+        };
+        if !line.is_empty() && !line.starts_with('#') {
+            fingerprint = fingerprint.add(line.as_bytes()).add(b"\n");
+        }
+    }
+    fingerprint
+}
+
+/// The first words that begin a section.
+const SECTIONS: &[&str] = &[
+    "backend",
+    "cache",
+    "defaults",
+    "fcgi-app",
+    "frontend",
+    "global",
+    "http-errors",
+    "listen",
+    "log-forward",
+    "mailers",
+    "peers",
+    "program",
+    "resolvers",
+    "ring",
+    "userlist",
+];
+
+struct Scan<'a> {
+    managed: &'a BTreeSet<&'a str>,
+    skeleton: Vec<Piece>,
+    backends: BTreeMap<String, Backend>,
+    /// Of the last `defaults` section.
+    default_balance: Balance,
+}
+
+impl<'a> Scan<'a> {
+    fn new(managed: &'a BTreeSet<&'a str>) -> Self {
+        Self {
+            managed,
+            skeleton: Vec::new(),
+            backends: BTreeMap::new(),
+            default_balance: Balance::default(),
+        }
+    }
+
+    fn run(mut self, text: &str) -> (Vec<Piece>, BTreeMap<String, Backend>) {
+        let lines: Vec<_> = text.lines().collect();
+        let starts = |line: &&str| {
+            let word = line.split_ascii_whitespace().next();
+            word.is_some_and(|word| SECTIONS.contains(&word))
+        };
+        let mut rest = lines.as_slice();
+        while !rest.is_empty() {
+            let length = 1 + rest[1..].iter().take_while(|line| !starts(line)).count();
+            let (section, after) = rest.split_at(length);
+            self.section(section);
+            rest = after;
+        }
+        (self.skeleton, self.backends)
+    }
+
+    fn section(&mut self, lines: &[&str]) {
+        let mut words = lines[0].split_ascii_whitespace();
+        match (words.next(), words.next()) {
+            (Some("backend"), Some(name)) if self.managed.contains(name) => {
+                self.backend(name, lines);
+            }
+            (Some("defaults"), _) => {
+                self.default_balance = Balance::default().read(lines);
+                self.keep(lines);
+            }
+            _ => self.keep(lines),
+        }
+    }
+
+    fn keep(&mut self, lines: &[&str]) {
+        self.skeleton.extend(lines.iter().map(|line| Piece::Line((*line).to_owned())));
+    }
+
+    fn backend(&mut self, name: &str, lines: &[&str]) {
+        // Blank lines and comments at the end belong to the section that follows.
+        let blank = |line: &&&str| line.trim().is_empty() || line.trim().starts_with('#');
+        let body = lines.len() - lines.iter().rev().take_while(blank).count();
+        let (body, tail) = lines.split_at(body);
+        let dynamic = self.default_balance.read(body).is_dynamic()
+            && !body.iter().any(|line| line.trim().starts_with("use-server"));
+        let backend = self.backends.entry(name.to_owned()).or_default();
+        for line in body {
+            let Some(server) = ServerLine::parse(line.trim()) else {
+                self.skeleton.push(Piece::Line((*line).to_owned()));
+                continue;
+            };
+            let key = server.name.clone();
+            if dynamic && server.is_dynamic() {
+                backend.dynamic.insert(key, server);
+            } else {
+                self.skeleton.push(Piece::Fixed { backend: name.to_owned(), name: key.clone() });
+                backend.fixed.insert(key, server);
+            }
+        }
+        self.skeleton.push(Piece::Servers(name.to_owned()));
+        self.keep(tail);
+    }
+}
+
+/// What decides whether servers may come and go (synapse.md §13.2).
+#[derive(Clone, Copy, Default)]
+struct Balance {
+    static_algorithm: bool,
+    consistent: bool,
+}
+
+impl Balance {
+    fn read(mut self, lines: &[&str]) -> Self {
+        for line in lines {
+            let words: Vec<_> = line.split_ascii_whitespace().take(2).collect();
+            match words[..] {
+                ["balance", algorithm] => {
+                    let name = algorithm.split('(').next().unwrap_or(algorithm);
+                    self.static_algorithm =
+                        !matches!(name, "roundrobin" | "leastconn" | "first" | "random");
+                }
+                ["hash-type", method] => self.consistent = method == "consistent",
+                _ => {}
+            }
+        }
+        self
+    }
+
+    fn is_dynamic(self) -> bool {
+        !self.static_algorithm || self.consistent
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! What the HAProxy rooms tell the rest of the house.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+use super::{fingerprint::Fingerprint, model::Refused};
+
+/// HAProxy as last seen. Published after every pass.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Status {
+    /// Whether HAProxy answered the last time it was asked.
+    pub reachable: bool,
+    pub version: Option<String>,
+    pub worker_pid: Option<u32>,
+    /// Of the skeleton that the catalog asks for.
+    pub fingerprint_wanted: Option<Fingerprint>,
+    /// Of the skeleton that HAProxy says it runs.
+    pub fingerprint_running: Option<Fingerprint>,
+    pub last_reload: Option<LastReload>,
+    /// What an operator must look at now; `None`: all is well.
+    pub alarm: Option<String>,
+    /// What of the catalog could not be used.
+    pub refused: Vec<Refused>,
+    /// The servers of each managed backend.
+    #[serde(serialize_with = "backends")]
+    pub backends: BTreeMap<String, Arc<Vec<ServerStatus>>>,
+    /// `backend/server` that are out of service and wait for their last connections.
+    pub pending_deletes: Vec<String>,
+    pub counters: Counters,
+}
+
+impl Status {
+    /// The server called `name`, as last seen.
+    #[must_use]
+    pub fn server(&self, backend: &str, name: &str) -> Option<&ServerStatus> {
+        self.backends.get(backend)?.iter().find(|server| server.name == name)
+    }
+}
+
+/// One row of `show stat`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ServerStatus {
+    pub name: String,
+    /// `address:port`.
+    pub address: String,
+    /// HAProxy's words: `UP`, `UP 1/2`, `DOWN`, `DRAIN`, `MAINT`, `no check`.
+    pub status: String,
+    /// Outcome of the last check, such as `L7OK`; empty before the first.
+    pub check: String,
+    /// Requests or connections that run now.
+    pub sessions: u64,
+    /// Seconds since the status changed.
+    pub last_change_s: u64,
+}
+
+impl ServerStatus {
+    /// Nothing of a client runs there, and nothing new will be sent.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        let out = self.status.starts_with("DRAIN") || self.status.starts_with("MAINT");
+        out && self.sessions == 0
+    }
+}
+
+/// The last reload that was tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastReload {
+    /// Seconds since 1970.
+    pub at: u64,
+    pub reason: String,
+    /// `None`: proven; else why not.
+    pub error: Option<String>,
+}
+
+/// Since the agent started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Reloads that were proven.
+    pub reloads: u64,
+    /// Reloads that were refused by `haproxy -c`, not proven, or undone.
+    pub reload_failures: u64,
+    /// Commands that changed something.
+    pub runtime_commands: u64,
+    /// Commands that HAProxy refused.
+    pub runtime_refusals: u64,
+    pub template_failures: u64,
+}
+
+fn backends<S: Serializer>(
+    backends: &BTreeMap<String, Arc<Vec<ServerStatus>>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(backends.len()))?;
+    for (name, servers) in backends {
+        map.serialize_entry(name, servers.as_ref())?;
+    }
+    map.end()
+}

@@ -1,0 +1,268 @@
+//! The HAProxy rooms against the real HAProxy.
+
+#[path = "haproxy/host.rs"]
+mod host;
+
+use std::sync::atomic::Ordering;
+
+use agent::{
+    atomic_file::write,
+    synapse::{catalog::Server, haproxy::runtime::Scope},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::net::TcpListener;
+
+use self::host::{Host, Web, eventually, free_port, get, namespace};
+
+const NS: &str = "web.main";
+
+fn leaving(server: &Server) -> Server {
+    Server { leaving: true, ..server.clone() }
+}
+
+/// A host with one namespace and one server that serves.
+async fn serving() -> (Host, u16, Web, Web) {
+    let mut host = Host::start().await;
+    let hacheck = Web::hacheck(&host).await;
+    let port = free_port(host.address()).await;
+    let first = Web::start(host.address(), "first").await;
+    host.set([(NS, namespace(port), vec![first.server.clone()])]);
+    host.until_up(NS, &first.server).await;
+    (host, port, hacheck, first)
+}
+
+/// Asks until `name` answers.
+async fn until_served_by(host: &Host, port: u16, name: &str) {
+    let address = (host.address(), port);
+    eventually(&format!("{name} serves"), || async {
+        get(address, "/").await == Some((200, name.to_owned()))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_server_serves_without_a_reload_and_stands_in_the_file() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    let before = host.until("settled", |status| status.alarm.is_none()).await;
+    let second = Web::start(host.address(), "second").await;
+    host.set([(NS, namespace(port), vec![first.server.clone(), second.server.clone()])]);
+    let after = host.until_up(NS, &second.server).await;
+    until_served_by(&host, port, "second").await;
+    assert_eq!(after.worker_pid, before.worker_pid);
+    assert_eq!(after.counters.reloads, before.counters.reloads);
+    eventually("the file has the server", || async {
+        host.config().contains(&format!("server {} ", second.server.name))
+    })
+    .await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_server_gets_nothing_more_but_finishes_what_runs() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    let address = (host.address(), port);
+    let running = tokio::spawn(get(address, "/hold"));
+    eventually("the request runs", || async { first.held.load(Ordering::SeqCst) == 1 }).await;
+    let second = Web::start(host.address(), "second").await;
+    host.set([(NS, namespace(port), vec![second.server.clone()])]);
+    host.until("it waits for its connection", |s| s.pending_deletes.len() == 1).await;
+    host.until_up(NS, &second.server).await;
+    for _ in 0..10 {
+        assert_eq!(get(address, "/").await, Some((200, "second".to_owned())));
+    }
+    first.release.cancel();
+    assert_eq!(running.await.unwrap(), Some((200, "first".to_owned())));
+    let gone = host.until("it is deleted", |s| s.pending_deletes.is_empty()).await;
+    assert_eq!(gone.server(NS, &first.server.name), None);
+    assert_eq!((gone.counters.reloads, gone.counters.runtime_refusals), (0, 0));
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaving_server_is_seen_to_be_drained_and_comes_back() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    let second = Web::start(host.address(), "second").await;
+    let both = |first: Server| vec![first, second.server.clone()];
+    host.set([(NS, namespace(port), both(first.server.clone()))]);
+    host.until_up(NS, &second.server).await;
+    let address = (host.address(), port);
+    let running = tokio::spawn(get(address, "/hold"));
+    let held = || first.held.load(Ordering::SeqCst) + second.held.load(Ordering::SeqCst);
+    eventually("the request runs", || async { held() == 1 }).await;
+    let on_first = first.held.load(Ordering::SeqCst) == 1;
+    let (busy, idle) = if on_first { (&first, &second) } else { (&second, &first) };
+    let pool = vec![leaving(&busy.server), idle.server.clone()];
+    host.set([(NS, namespace(port), pool)]);
+    let name = busy.server.name.clone();
+    let draining = host
+        .until("it drains", |status| {
+            status.server(NS, &name).is_some_and(|seen| seen.status.starts_with("DRAIN"))
+        })
+        .await;
+    assert!(!draining.server(NS, &name).unwrap().is_drained(), "a request still runs");
+    let expected = idle.server.name.split('_').next().unwrap().to_owned();
+    for _ in 0..10 {
+        assert_eq!(get(address, "/").await, Some((200, expected.clone())));
+    }
+    busy.release.cancel();
+    assert_eq!(running.await.unwrap().unwrap().0, 200);
+    host.until("it is drained", |s| s.server(NS, &name).unwrap().is_drained()).await;
+    eventually("the file has it disabled", || async {
+        let config = host.config();
+        config.lines().any(|line| line.contains(&name) && line.ends_with(" disabled"))
+    })
+    .await;
+    host.set([(NS, namespace(port), both(first.server.clone()))]);
+    let back = host.until_up(NS, &busy.server).await;
+    assert_eq!(back.counters.reloads, 0);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_agent_finds_all_as_it_should_be_and_changes_nothing() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    // Added at run time, so that the process and its start-up file once differed.
+    let second = Web::start(host.address(), "second").await;
+    host.set([(NS, namespace(port), vec![second.server.clone(), leaving(&first.server)])]);
+    let before = host.until_up(NS, &second.server).await;
+    eventually("the file is written", || async { host.config().contains(&second.server.name) })
+        .await;
+    let names = Scope::All([NS.to_owned()].into());
+    let seen = host.runtime().observe(&names).await.unwrap();
+    host.restart_keeper().await;
+    let after = host
+        .until("the new agent has seen it", |s| s.server(NS, &second.server.name).is_some())
+        .await;
+    assert_eq!(after.worker_pid, before.worker_pid);
+    assert_eq!((after.counters.reloads, after.counters.runtime_commands), (0, 0));
+    assert_eq!(host.runtime().observe(&names).await.unwrap(), seen);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_namespace_is_reloaded_in_and_proven() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    let before = host.until("settled", |status| status.reachable).await;
+    let other = Web::start(host.address(), "other").await;
+    let other_port = free_port(host.address()).await;
+    host.set([
+        (NS, namespace(port), vec![first.server.clone()]),
+        ("other.main", namespace(other_port), vec![other.server.clone()]),
+    ]);
+    let after = host.until_up("other.main", &other.server).await;
+    assert_eq!(get((host.address(), other_port), "/").await, Some((200, "other".to_owned())));
+    assert_eq!(get((host.address(), port), "/").await, Some((200, "first".to_owned())));
+    assert_eq!((after.counters.reloads, after.counters.reload_failures), (1, 0));
+    assert_ne!(after.worker_pid, before.worker_pid);
+    assert_eq!(after.fingerprint_running, after.fingerprint_wanted);
+    assert!(host.dir.path().join("haproxy.cfg.last-good").exists());
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_fails_is_undone_and_servers_still_follow_the_catalog() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    let good = host.config();
+    // `haproxy -c` cannot see that somebody else listens there.
+    let taken = TcpListener::bind((host.address(), 0)).await.unwrap();
+    let bad = ("bad.main", namespace(taken.local_addr().unwrap().port()), vec![]);
+    host.set([(NS, namespace(port), vec![first.server.clone()]), bad.clone()]);
+    let failed = host.until("the reload failed", |s| s.counters.reload_failures == 1).await;
+    let alarm = failed.alarm.clone().unwrap();
+    assert!(alarm.contains("undone"), "{alarm}");
+    assert_ne!(failed.fingerprint_running, failed.fingerprint_wanted);
+    assert_eq!(host.config(), good);
+    assert_eq!(get((host.address(), port), "/").await, Some((200, "first".to_owned())));
+    let second = Web::start(host.address(), "second").await;
+    let servers = vec![first.server.clone(), second.server.clone()];
+    host.set([(NS, namespace(port), servers.clone()), bad]);
+    host.until_up(NS, &second.server).await;
+    until_served_by(&host, port, "second").await;
+    host.set([(NS, namespace(port), servers)]);
+    host.until("the alarm ends", |status| status.alarm.is_none()).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_template_is_reported_and_stops_nothing() {
+    let templates = tempfile::tempdir().unwrap();
+    let file = templates.path().join("haproxy.cfg.tera");
+    let built_in = include_str!("../../templates/haproxy.cfg.tera");
+    write(&file, built_in.as_bytes()).unwrap();
+    let mut host = Host::start_with(|s| s.templates = Some(templates.path().to_owned())).await;
+    let _hacheck = Web::hacheck(&host).await;
+    let port = free_port(host.address()).await;
+    let first = Web::start(host.address(), "first").await;
+    host.set([(NS, namespace(port), vec![first.server.clone()])]);
+    let before = host.until_up(NS, &first.server).await;
+    write(&file, built_in.replace("default_backend", "defaultbackend").as_bytes()).unwrap();
+    let rejected = host.until("haproxy's word is reported", |s| s.alarm.is_some()).await;
+    assert!(rejected.alarm.as_ref().unwrap().contains("defaultbackend"), "{:?}", rejected.alarm);
+    write(&file, built_in.replace("ns.mode", "ns.moed").as_bytes()).unwrap();
+    let place = format!("{}:", file.display());
+    host.until("file and line are reported", |s| {
+        s.alarm.as_ref().is_some_and(|alarm| alarm.contains(&place) && alarm.contains("moed"))
+    })
+    .await;
+    let second = Web::start(host.address(), "second").await;
+    host.set([(NS, namespace(port), vec![first.server.clone(), second.server.clone()])]);
+    let after = host.until_up(NS, &second.server).await;
+    assert_eq!(after.worker_pid, before.worker_pid);
+    assert_eq!(after.counters.template_failures, 2);
+    write(&file, built_in.as_bytes()).unwrap();
+    host.until("the alarm ends", |status| status.alarm.is_none()).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_haproxy_that_died_comes_back_with_all_servers_from_the_file() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    let second = Web::start(host.address(), "second").await;
+    host.set([(NS, namespace(port), vec![first.server.clone(), second.server.clone()])]);
+    let before = host.until_up(NS, &second.server).await;
+    eventually("the file is written", || async { host.config().contains(&second.server.name) })
+        .await;
+    let pid = i32::try_from(before.worker_pid.unwrap()).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    let after = host
+        .until("another worker", |s| s.worker_pid.is_some() && s.worker_pid != before.worker_pid)
+        .await;
+    assert_eq!(after.counters.runtime_commands, before.counters.runtime_commands);
+    until_served_by(&host, port, "second").await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hand_changed_is_put_right() {
+    let (mut host, _port, _hacheck, first) = serving().await;
+    let name = &first.server.name;
+    let commands = [
+        format!("disable server {NS}/{name}"),
+        format!("add server {NS}/stranger 127.0.0.1:9 check"),
+    ];
+    host.runtime().run(&commands).await.unwrap();
+    host.until("the hand's change is seen", |s| s.counters.runtime_commands > 0).await;
+    host.until_up(NS, &first.server).await;
+    let scope = Scope::All([NS.to_owned()].into());
+    let (runtime, only) = (&host, std::slice::from_ref(name));
+    eventually("only the wanted server is left", || async {
+        let seen = runtime.runtime().observe(&scope).await.unwrap();
+        seen.backends[NS].servers.keys().eq(only)
+    })
+    .await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_catalog_nothing_is_written_or_started() {
+    let mut host = Host::start().await;
+    let pid = std::process::id();
+    assert!(!host.status.borrow_and_update().reachable, "{pid}");
+    host.restart_keeper().await;
+    assert!(!host.settings.config_file.exists());
+    assert_eq!(std::fs::read_dir(host.dir.path()).unwrap().count(), 0);
+    host.stop().await;
+}

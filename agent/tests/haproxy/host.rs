@@ -1,0 +1,260 @@
+//! A host of its own for each test: loopback addresses, a HAProxy, its keeper, and small servers.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU16,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use agent::synapse::{
+    catalog::{Catalog, Pool, Server},
+    haproxy::{self, Settings, Status, process, runtime::Runtime},
+};
+use soa_configs::{Mode, NamespaceConfig};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+    time,
+};
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Host {
+    pub dir: tempfile::TempDir,
+    pub settings: Settings,
+    pub catalog: watch::Sender<Option<Arc<Catalog>>>,
+    pub status: watch::Receiver<Arc<Status>>,
+    stop_keeper: CancellationToken,
+    keeper: JoinHandle<()>,
+    stop_process: CancellationToken,
+    process: JoinHandle<()>,
+}
+
+/// A loopback address that no other test uses.
+pub fn own_address() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high | 0x40, low, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub async fn free_port(address: impl Into<IpAddr>) -> u16 {
+    TcpListener::bind((address.into(), 0)).await.unwrap().local_addr().unwrap().port()
+}
+
+impl Host {
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let address = own_address();
+        let mut settings = Settings {
+            bind_address: address.into(),
+            hacheck_port: free_port(address).await,
+            stats_bind: (address, free_port(address).await).into(),
+            config_file: dir.path().join("haproxy.cfg"),
+            socket: dir.path().join("h.sock"),
+            master_socket: dir.path().join("m.sock"),
+            sockets_dir: Some(dir.path().join("s")),
+            program: "/usr/sbin/haproxy".into(),
+            log: None,
+            command_timeout: Duration::from_secs(2),
+            ..Settings::default()
+        };
+        change(&mut settings);
+        let stop_process = CancellationToken::new();
+        let process = tokio::spawn(process::run(settings.clone(), stop_process.clone()));
+        let (catalog, _) = watch::channel(None);
+        let (status, stop_keeper, keeper) = keep(&settings, &catalog);
+        Self { dir, settings, catalog, status, stop_keeper, keeper, stop_process, process }
+    }
+
+    pub async fn stop(self) {
+        self.stop_keeper.cancel();
+        self.keeper.await.unwrap();
+        self.stop_process.cancel();
+        self.process.await.unwrap();
+    }
+
+    /// As an upgrade of the agent does.
+    pub async fn restart_keeper(&mut self) {
+        self.stop_keeper.cancel();
+        (&mut self.keeper).await.unwrap();
+        (self.status, self.stop_keeper, self.keeper) = keep(&self.settings, &self.catalog);
+    }
+
+    pub fn address(&self) -> IpAddr {
+        self.settings.bind_address
+    }
+
+    pub fn set<'a>(
+        &self,
+        pools: impl IntoIterator<Item = (&'a str, NamespaceConfig, Vec<Server>)>,
+    ) {
+        let pools: BTreeMap<_, _> = pools
+            .into_iter()
+            .map(|(name, config, servers)| {
+                (name.parse().unwrap(), Arc::new(Pool { config: Arc::new(config), servers }))
+            })
+            .collect();
+        self.catalog.send_replace(Some(Arc::new(Catalog { pools })));
+    }
+
+    /// Waits until the status is as `wanted`, and returns it.
+    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Status) -> bool) -> Arc<Status> {
+        let last = self.status.clone();
+        match time::timeout(PATIENCE, self.status.wait_for(|status| wanted(status))).await {
+            Ok(status) => Arc::clone(&status.unwrap()),
+            Err(_) => panic!("never: {what}; the status is {:#?}", last.borrow()),
+        }
+    }
+
+    pub async fn until_up(&mut self, backend: &str, server: &Server) -> Arc<Status> {
+        let up = |status: &Status| {
+            status.server(backend, &server.name).is_some_and(|seen| seen.status.starts_with("UP"))
+        };
+        self.until(&format!("{} is up", server.name), up).await
+    }
+
+    pub fn runtime(&self) -> Runtime {
+        Runtime::new(self.settings.socket.clone(), Duration::from_secs(2))
+    }
+
+    pub fn config(&self) -> String {
+        std::fs::read_to_string(&self.settings.config_file).unwrap_or_default()
+    }
+}
+
+type Keeper = (watch::Receiver<Arc<Status>>, CancellationToken, JoinHandle<()>);
+
+fn keep(settings: &Settings, catalog: &watch::Sender<Option<Arc<Catalog>>>) -> Keeper {
+    let (publish, status) = watch::channel(Arc::new(Status::default()));
+    let stop = CancellationToken::new();
+    let task = haproxy::run(settings.clone(), catalog.subscribe(), publish, stop.clone());
+    (status, stop, tokio::spawn(task))
+}
+
+/// Waits until `condition` holds.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let wait = async {
+        while !condition().await {
+            time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(time::timeout(PATIENCE, wait).await.is_ok(), "never: {what}");
+}
+
+pub fn namespace(port: u16) -> NamespaceConfig {
+    NamespaceConfig {
+        proxy_port: NonZeroU16::new(port),
+        mode: Mode::Http,
+        advertise: vec!["region".to_owned()],
+        discover: "region".to_owned(),
+        healthcheck_mode: Mode::Http,
+        healthcheck_uri: "/status".to_owned(),
+        healthcheck_port: None,
+        healthcheck_timeout: Duration::from_secs(1),
+        healthcheck_body_expect: None,
+        extra_healthcheck_headers: indexmap::IndexMap::new(),
+        extra_headers: indexmap::IndexMap::new(),
+        timeout_connect: None,
+        timeout_server: Some(Duration::from_secs(20)),
+        timeout_client: None,
+        retries: None,
+        balance: None,
+        keepalive: false,
+    }
+}
+
+/// Answers every request with its name; `/hold` only once it is released.
+pub struct Web {
+    pub server: Server,
+    pub held: Arc<AtomicUsize>,
+    pub release: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Web {
+    pub async fn start(address: IpAddr, name: &str) -> Self {
+        Self::on(TcpListener::bind((address, 0)).await.unwrap(), name)
+    }
+
+    fn on(listener: TcpListener, name: &str) -> Self {
+        let address = listener.local_addr().unwrap();
+        let held = Arc::new(AtomicUsize::new(0));
+        let release = CancellationToken::new();
+        let reply = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len());
+        let (counter, released) = (Arc::clone(&held), release.clone());
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, reply.clone(), Arc::clone(&counter), released.clone()));
+            }
+        });
+        let server = Server {
+            name: format!("{name}_{address}"),
+            address,
+            weight: None,
+            backup: false,
+            leaving: false,
+        };
+        Self { server, held, release, task }
+    }
+
+    /// Plays hacheck: says that all is well.
+    pub async fn hacheck(host: &Host) -> Self {
+        let address = SocketAddr::new(host.address(), host.settings.hacheck_port);
+        Self::on(TcpListener::bind(address).await.unwrap(), "well")
+    }
+}
+
+async fn answer(
+    mut stream: TcpStream,
+    reply: String,
+    held: Arc<AtomicUsize>,
+    release: CancellationToken,
+) {
+    let mut request = Vec::new();
+    loop {
+        while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+            match stream.read_buf(&mut request).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+        if request.starts_with(b"GET /hold") {
+            held.fetch_add(1, Ordering::SeqCst);
+            release.cancelled().await;
+        }
+        request.clear();
+        if stream.write_all(reply.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Status and body of one request; `None` if there was no answer.
+pub async fn get(address: impl Into<SocketAddr>, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address.into()).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.ok()?;
+    let (head, body) = reply.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
