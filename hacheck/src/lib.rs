@@ -12,14 +12,14 @@
 
 #![forbid(unsafe_code)]
 
-//pub mod cache;
-//pub mod checks;
+pub mod cache;
+pub mod checks;
 pub mod marks;
 pub mod names;
 pub mod network;
 //pub mod routes;
-//pub mod server;
-//pub mod settings;
+pub mod server;
+pub mod settings;
 pub mod target;
 
 /// What `Server` and `User-Agent` headers call this program's version.
