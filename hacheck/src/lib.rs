@@ -1,1 +1,26 @@
+//! Cached health checks, marks that hold an instance down, and their HTTP interface.
+//!
+//! Who asks whether an instance is healthy goes this way:
+//!
+//! - [`routes`] takes the request apart and finds out which host and port are meant ([`target`]);
+//! - [`marks`] answers at once while someone holds the service or instance down;
+//! - else [`checks`] asks the instance, through [`cache`], so that a hundred proxies cost the service
+//!   one check per second.
+//!
+//! [`server`] carries the requests and knows nothing of checks. The agent calls
+//! [`checks::Checker`] and [`marks::Marks`] in process and skips the HTTP part.
 
+#![forbid(unsafe_code)]
+
+pub mod cache;
+pub mod checks;
+pub mod marks;
+pub mod names;
+pub mod network;
+//pub mod routes;
+pub mod server;
+pub mod settings;
+pub mod target;
+
+/// What `Server` and `User-Agent` headers call this program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

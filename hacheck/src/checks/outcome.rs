@@ -1,0 +1,120 @@
+//! What came of a check.
+
+use std::{error::Error, io, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use hyper::StatusCode;
+
+use super::Kind;
+
+/// What came of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The status of the service's answer. Without an answer 599 for HTTP and 503 for TCP; `/recent`
+    /// shows it (hacheck.md §6, §7).
+    pub code: u16,
+    /// The body of the service's answer, or else what went wrong.
+    pub body: Bytes,
+    /// How long the service took; waiting for a turn does not count.
+    pub took: Duration,
+    /// The service was not asked because too many checks were waiting; it says nothing about it.
+    pub overloaded: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("cannot connect to {0}")]
+    Connect(SocketAddr, #[source] io::Error),
+    #[error("no valid HTTP answer")]
+    Http(#[from] hyper::Error),
+    #[error("the answer is longer than {0} bytes")]
+    Endless(usize),
+    #[error("no answer after {:.2}s", .0.as_secs_f64())]
+    Silent(Duration),
+    #[error("Connection timed out after {:.2}s", .0.as_secs_f64())]
+    Unconnected(Duration),
+    #[error("not checked: too many checks are waiting on this host")]
+    Overloaded,
+    #[error("not checked: the check failed inside hacheck")]
+    Broken,
+}
+
+impl Outcome {
+    /// The status that a client sees: 200 up to 200, else the code if it is a known one, else 503
+    /// (hacheck.md §4).
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self.code {
+            ..=200 => StatusCode::OK,
+            code if is_known(code) => {
+                StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+            }
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Whether checkers take the instance as healthy: 2xx and 3xx (hacheck.md §13).
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        matches!(self.status().as_u16(), 200..=399)
+    }
+
+    pub(super) fn failed(kind: Kind, failure: &Failure, took: Duration) -> Self {
+        let mut body = failure.to_string();
+        let mut cause = failure.source();
+        while let Some(error) = cause {
+            body.push_str(": ");
+            body.push_str(&error.to_string());
+            cause = error.source();
+        }
+        let overloaded = matches!(failure, Failure::Overloaded);
+        let code = match kind {
+            Kind::Http => 599,
+            Kind::Tcp => 503,
+        };
+        Self { code, body: body.into(), took, overloaded }
+    }
+}
+
+/// The codes above 200 that old hacheck passes on; clients must see the same ones.
+fn is_known(code: u16) -> bool {
+    matches!(
+        code,
+        201..=208 | 226 | 300..=305 | 307 | 308 | 400..=418 | 421..=426 | 428 | 429 | 431 | 451
+            | 500..=508 | 510 | 511
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_see_known_codes_and_503_for_all_others() {
+        let cases = [
+            (0, 200),
+            (101, 200),
+            (200, 200),
+            (204, 204),
+            (302, 302),
+            (304, 304),
+            (404, 404),
+            (500, 500),
+            (503, 503),
+            (299, 503),
+            (306, 503),
+            (420, 503),
+            (499, 503),
+            (599, 503),
+            (600, 503),
+            (65535, 503),
+        ];
+        for (code, status) in cases {
+            let outcome =
+                Outcome { code, body: Bytes::new(), took: Duration::ZERO, overloaded: false };
+            assert_eq!(outcome.status().as_u16(), status, "{code}");
+            assert_eq!(outcome.is_healthy(), status < 400, "{code}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The task that owns the marks.
+//!
+//! - in: changes from [`super::Marks`], on a bounded queue; wake-ups of the directory watch; the
+//!   clock;
+//! - out: a [`MarkTable`] on a `watch` channel, and jobs to the one thread that works in the
+//!   directory, so that writes and readings have one order and a slow disk delays no answer.
+
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task,
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::{
+    Mark, MarkError, MarkKey, MarkTable, UnixTime, Wish,
+    directory::DirectoryWatch,
+    disk::{self, Done, Job, Reply},
+    ledger::Ledger,
+    spool::{MAX_MARKS, Reading, Spool},
+};
+
+/// Finds what the directory watch has missed, and tries refused writes again.
+const READ_EVERY: Duration = Duration::from_secs(5);
+/// How long changes of the directory are collected; older programs empty a file, then write it.
+const SETTLE: Duration = Duration::from_millis(20);
+/// Twice what a mass drain of a full host sends at once.
+const MAX_JOBS: usize = 1024;
+/// The rest is done by the next process, which reads the directory anyway.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// A change that somebody asks for.
+#[derive(Debug)]
+pub(super) enum Command {
+    Set(MarkKey, Wish, Reply),
+    Remove(MarkKey, Reply),
+}
+
+/// Owns the marks; [`Keeper::run`] is to be spawned.
+#[derive(Debug)]
+pub struct Keeper {
+    ledger: Ledger,
+    table: watch::Sender<Arc<MarkTable>>,
+    commands: mpsc::Receiver<Command>,
+    jobs: mpsc::Sender<Job>,
+    done: mpsc::Receiver<Done>,
+    /// Writes and removals that the disk has not finished.
+    changing: usize,
+    reading: bool,
+    next_reading: Instant,
+    directory: DirectoryWatch,
+    /// Faults of the last reading, so that each is logged once.
+    faults: BTreeMap<String, String>,
+}
+
+impl Keeper {
+    /// Takes over a directory of which `first` is the first reading.
+    pub(super) fn new(
+        directory: PathBuf,
+        spool: Spool,
+        first: Reading,
+        table: watch::Sender<Arc<MarkTable>>,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
+        let (jobs, next_job) = mpsc::channel(MAX_JOBS);
+        let (finished, done) = mpsc::channel(64);
+        // Ends when this keeper drops `jobs`.
+        task::spawn_blocking(move || disk::work(spool, next_job, &finished));
+        let mut keeper = Self {
+            ledger: Ledger::default(),
+            table,
+            commands,
+            jobs,
+            done,
+            changing: 0,
+            reading: false,
+            next_reading: Instant::now() + READ_EVERY,
+            directory: DirectoryWatch::new(directory),
+            faults: BTreeMap::new(),
+        };
+        keeper.take_reading(Ok(first));
+        keeper
+    }
+
+    /// Keeps the marks until `stop`, or until nobody is left who could ask for any.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let changed = self.directory.changed();
+        loop {
+            // Every arm is cancel-safe: what is not taken now is there on the next turn.
+            tokio::select! {
+                () = stop.cancelled() => break,
+                command = self.commands.recv() => match command {
+                    Some(command) => self.obey(command),
+                    None => break,
+                },
+                done = self.done.recv() => match done {
+                    Some(done) => self.finish(done),
+                    None => {
+                        error!("the thread that writes marks has died");
+                        return;
+                    }
+                },
+                () = changed.notified() => {
+                    self.next_reading = self.next_reading.min(Instant::now() + SETTLE);
+                }
+                () = time::sleep_until(self.next_reading), if !self.reading => self.read(),
+            }
+        }
+        self.wind_down().await;
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Set(key, wish, reply) => self.set(key, wish, reply),
+            Command::Remove(key, reply) => {
+                let job = Job::Remove(self.ledger.next(), key, reply);
+                self.ask_for(job);
+            }
+        }
+    }
+
+    fn set(&mut self, key: MarkKey, wish: Wish, reply: Reply) {
+        if !self.ledger.has_room(&key, MAX_MARKS) {
+            // Whoever asked may have gone.
+            let _ = reply.send(Err(MarkError::Full));
+            return;
+        }
+        let present = self.table.borrow().get(&key).map(Arc::clone);
+        let mark = Arc::new(wish.over(present.as_deref(), key, UnixTime::now()));
+        let sequence = self.ledger.next();
+        self.ledger.wanted(sequence, &mark);
+        self.publish();
+        self.ask_for(Job::Write(sequence, mark, Some(reply)));
+    }
+
+    /// Gives a change to the disk, or says that the disk is behind.
+    fn ask_for(&mut self, job: Job) {
+        let refused = match self.jobs.try_send(job) {
+            Ok(()) => {
+                self.changing += 1;
+                return;
+            }
+            Err(refused) => refused.into_inner(),
+        };
+        if let Job::Write(_, _, Some(reply)) | Job::Remove(_, _, reply) = refused {
+            let _ = reply.send(Err(MarkError::Busy));
+        }
+    }
+
+    fn finish(&mut self, done: Done) {
+        match done {
+            Done::Write(sequence, mark, result, reply) => {
+                self.changing -= 1;
+                self.finish_write(sequence, mark, result, reply);
+            }
+            Done::Remove(sequence, key, result, reply) => {
+                self.changing -= 1;
+                match &result {
+                    Ok(()) => self.ledger.removed(sequence, &key),
+                    Err(error) => log_refusal(&key, error),
+                }
+                self.publish();
+                let _ = reply.send(result);
+            }
+            Done::Read(reading) => {
+                self.reading = false;
+                self.take_reading(reading);
+            }
+        }
+    }
+
+    fn finish_write(
+        &mut self,
+        sequence: u64,
+        mark: Arc<Mark>,
+        result: Result<(), MarkError>,
+        reply: Option<Reply>,
+    ) {
+        match (&result, &reply) {
+            (Ok(()), asked) => {
+                if asked.is_none() {
+                    info!(mark = %mark.key, "mark has reached the disk after all");
+                }
+                self.ledger.written(sequence, mark);
+                self.publish();
+            }
+            (Err(error), Some(_)) => log_refusal(&mark.key, error),
+            (Err(error), None) => debug!(%error, mark = %mark.key, "mark still not on disk"),
+        }
+        if let Some(reply) = reply {
+            let _ = reply.send(result);
+        }
+    }
+
+    /// Has the directory read, after another try at what it refused before.
+    fn read(&mut self) {
+        if self.changing == 0 {
+            let unsaved: Vec<_> = self.ledger.unsaved().map(|(s, m)| (s, Arc::clone(m))).collect();
+            for (sequence, mark) in unsaved {
+                self.ask_for(Job::Write(sequence, mark, None));
+            }
+        }
+        self.next_reading = Instant::now() + READ_EVERY;
+        self.reading = self.jobs.try_send(Job::Read).is_ok();
+    }
+
+    /// A directory that cannot be read is not an empty one: the last known marks stay in force.
+    fn take_reading(&mut self, reading: io::Result<Reading>) {
+        let faults = match reading {
+            Ok(reading) => {
+                self.directory.follow(reading.directory);
+                self.ledger.read(reading.marks);
+                reading.faults
+            }
+            Err(error) => BTreeMap::from([(".".to_owned(), format!("cannot be read: {error}"))]),
+        };
+        for (file, fault) in &faults {
+            if self.faults.get(file) != Some(fault) {
+                warn!(?file, %fault, "spool directory");
+            }
+        }
+        self.faults = faults;
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        let now = UnixTime::now();
+        let table = self.ledger.table(now);
+        if let Some(expiration) = table.next_expiration() {
+            let left = Duration::try_from_secs_f64(expiration.seconds() - now.seconds());
+            let left = left.unwrap_or_default().min(READ_EVERY) + Duration::from_millis(1);
+            self.next_reading = self.next_reading.min(Instant::now() + left);
+        }
+        self.table.send_if_modified(|current| {
+            let changed = **current != table;
+            if changed {
+                *current = Arc::new(table);
+            }
+            changed
+        });
+    }
+
+    /// Waits for what the disk has under way, so that nobody is told less than is true.
+    async fn wind_down(mut self) {
+        let (no_jobs, _) = mpsc::channel(1);
+        self.jobs = no_jobs;
+        let rest = async {
+            while let Some(done) = self.done.recv().await {
+                self.finish(done);
+            }
+        };
+        if time::timeout(STOP_WITHIN, rest).await.is_err() {
+            warn!("the disk is still writing marks");
+        }
+    }
+}
+
+fn log_refusal(key: &MarkKey, error: &MarkError) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    error!(mark = %key, %error, source, "mark not changed on disk");
+}

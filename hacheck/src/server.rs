@@ -1,0 +1,248 @@
+//! A small HTTP/1.1 server: one task per connection, everything bounded, an orderly stop.
+//!
+//! It knows nothing of what it serves. HAProxy speaks HTTP/1.0 without `Host` to it, and scripts built
+//! on netcat close their side before they read; both get their answer.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::Semaphore,
+    time,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+/// What a handler answers.
+pub type Reply = Response<Full<Bytes>>;
+
+/// Connections that the kernel keeps while all of ours are taken.
+const BACKLOG: i32 = 1024;
+/// Running out of file descriptors must not become a busy loop.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// Bounds of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections open at once; default 4,096. More wait in the kernel.
+    pub connections: usize,
+    /// Bytes of a request's head; default 16 KiB.
+    pub head: usize,
+    /// How long a head may take, also on a connection that is kept for further requests; default
+    /// 10 s.
+    pub head_timeout: Duration,
+    /// How long a connection may live; default 10 min. A client that never reads its answers would
+    /// keep one for ever.
+    pub lifetime: Duration,
+    /// How long requests under way may take after a stop; default 5 s.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            head: 16 * 1024,
+            head_timeout: Duration::from_secs(10),
+            lifetime: Duration::from_secs(600),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// Somebody with this address.
+    Ip(IpAddr),
+    /// Somebody on this host who may open our Unix socket.
+    Unix,
+}
+
+impl Peer {
+    /// Whether the request comes from this host.
+    #[must_use]
+    pub fn is_loopback(self) -> bool {
+        match self {
+            Self::Ip(address) => address.is_loopback(),
+            Self::Unix => true,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// Where requests come in.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP port.
+    Tcp(TcpListener),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self::Unix(listener)
+    }
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub struct ListenError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Listens on `address`.
+///
+/// # Errors
+/// Somebody else listens there: without `SO_REUSEPORT` two programs never share a port in silence
+/// (hacheck.md §16.13). `SO_REUSEADDR` only takes over what the kernel still holds of a closed one.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket.into())
+    };
+    listen().map_err(|source| ListenError { address, source })
+}
+
+/// Serves until `stop`, then lets the requests under way finish.
+pub async fn serve<H, F>(
+    listener: impl Into<Listener>,
+    limits: Limits,
+    handle: H,
+    stop: CancellationToken,
+) where
+    H: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let server = Arc::new(Server { handle, limits, stop: stop.clone() });
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let open = TaskTracker::new();
+    let listener = listener.into();
+    loop {
+        let place = Arc::clone(&places).acquire_owned();
+        let (place, accepted) = tokio::select! {
+            () = stop.cancelled() => break,
+            // Cancel-safe: a place that was not used is free again, a connection stays in the kernel.
+            accepted = async { (place.await, accept(&listener).await) } => accepted,
+        };
+        let server = Arc::clone(&server);
+        match accepted {
+            Ok(Accepted::Tcp(stream, peer)) => open.spawn(async move {
+                let _place = place;
+                server.converse(stream, peer).await;
+            }),
+            Ok(Accepted::Unix(stream)) => open.spawn(async move {
+                let _place = place;
+                server.converse(stream, Peer::Unix).await;
+            }),
+            Err(error) => {
+                // Not our listener's end: a peer that has gone again, or no file descriptors left.
+                warn!(%error, "cannot accept a connection");
+                time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
+    }
+    drop(listener);
+    open.close();
+    open.wait().await;
+}
+
+enum Accepted {
+    Tcp(tokio::net::TcpStream, Peer),
+    Unix(tokio::net::UnixStream),
+}
+
+async fn accept(listener: &Listener) -> io::Result<Accepted> {
+    match listener {
+        Listener::Tcp(listener) => {
+            let (stream, address) = listener.accept().await?;
+            // Fails if the peer has gone, which shows anyway.
+            let _ = stream.set_nodelay(true);
+            Ok(Accepted::Tcp(stream, Peer::Ip(address.ip().to_canonical())))
+        }
+        Listener::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
+    }
+}
+
+struct Server<H> {
+    handle: H,
+    limits: Limits,
+    stop: CancellationToken,
+}
+
+impl<H, F> Server<H>
+where
+    H: Fn(Peer, Request<Incoming>) -> F,
+    F: Future<Output = Reply>,
+{
+    /// Answers the requests of one connection.
+    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
+        let service = service_fn(|request| {
+            let reply = (self.handle)(peer, request);
+            async move { Ok::<_, Infallible>(reply.await) }
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head_timeout)
+            .max_header_size(self.limits.head)
+            .half_close(true);
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = self.stop.cancelled() => None,
+            () = time::sleep(self.limits.lifetime) => None,
+        };
+        let ended = match ended {
+            Some(ended) => Ok(ended),
+            None => {
+                connection.as_mut().graceful_shutdown();
+                time::timeout(self.limits.grace, connection).await
+            }
+        };
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, %peer, "connection"),
+            Err(_) => debug!(%peer, "connection cut: its client is too slow"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
