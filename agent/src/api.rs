@@ -62,9 +62,11 @@ impl Api {
             }
             (&Method::POST, "/drain") => self.drain(&query).await,
             (&Method::POST, "/undrain") => self.undrain(&query).await,
-            (_, "/" | "/status.json" | "/metrics" | "/healthz" | "/safe-to-stop" | "/drain" | "/undrain") => {
-                text(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method\n")
-            }
+            (
+                _,
+                "/" | "/status.json" | "/metrics" | "/healthz" | "/safe-to-stop" | "/drain"
+                | "/undrain",
+            ) => text(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method\n"),
             _ => text(StatusCode::NOT_FOUND, "no such path; the status page is at /\n"),
         }
     }

@@ -196,7 +196,8 @@ impl Config {
             config.soa_dir.clone_from(soa_dir);
         }
         if text.is_empty() {
-            let sentence = format!("{} is not there: all settings are the defaults", path.display());
+            let sentence =
+                format!("{} is not there: all settings are the defaults", path.display());
             config.assumptions.insert(0, sentence);
         }
         Ok(config)

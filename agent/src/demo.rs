@@ -50,7 +50,9 @@ async fn play(scene: &Scene, services: &Services) -> anyhow::Result<Exit> {
         let Ok(view) = view.await else { return };
         match time::timeout(PATIENCE, both_serve(view)).await {
             Ok(()) => say(&scene.guide(services)),
-            Err(_) => say(&format!("not ready after {PATIENCE:?}; ask: {} status", scene.command())),
+            Err(_) => {
+                say(&format!("not ready after {PATIENCE:?}; ask: {} status", scene.command()))
+            }
         }
     };
     let (exit, ()) = tokio::join!(daemon, guide);
@@ -80,7 +82,9 @@ impl Services {
         match containers::start(scene).await {
             Ok(containers) => Ok(Self::Containers(containers)),
             Err(error) => {
-                say(&format!("Docker cannot be used ({error:#}); the services run as local processes"));
+                say(&format!(
+                    "Docker cannot be used ({error:#}); the services run as local processes"
+                ));
                 Ok(Self::Processes(processes::start(scene)?))
             }
         }

@@ -68,7 +68,7 @@ impl FileHints {
                 let _ = sender.try_send(());
             }
         };
-        let watcher = notify::recommended_watcher(handler).and_then(|mut watcher| {
+        let watcher = notify::recommended_watcher(handler).map(|mut watcher| {
             for Watched { path, recursive } in &self.watched {
                 let mode =
                     if *recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
@@ -76,7 +76,7 @@ impl FileHints {
                     debug!(path = %path.display(), %error, "cannot watch; looking periodically");
                 }
             }
-            Ok(watcher)
+            watcher
         });
         self.watcher = watcher.ok();
     }

@@ -64,7 +64,7 @@ fn links(view: &View, registry: &mut Registry) {
 fn tasks(view: &View, registry: &mut Registry) {
     let family = Family::<ByState, Gauge>::default();
     for state in ["unknown", "up", "down", "marked", "leaving"] {
-        family.get_or_create(&ByState { state });
+        let _ = family.get_or_create(&ByState { state });
     }
     let health = view.health.borrow();
     for (key, registration) in &view.registrations.borrow().wanted {

@@ -69,9 +69,9 @@ impl Probe {
                     return Finding::Bad(one_line(&format!("{status} {body}")));
                 }
                 match &wish.check.body_expect {
-                    Some(expected) if !body.contains(expected) => {
-                        Finding::Bad(one_line(&format!("{status}, but the body lacks `{expected}`")))
-                    }
+                    Some(expected) if !body.contains(expected) => Finding::Bad(one_line(&format!(
+                        "{status}, but the body lacks `{expected}`"
+                    ))),
                     _ => Finding::Good(format!("{} {status}", wish.check.mode.as_str())),
                 }
             }

@@ -1,15 +1,11 @@
 //! Follows what operators and service owners wrote: soa-configs, the system configuration and the
 //! places of this host.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use soa_configs::{
-    InstanceConfig, Namespace, NamespaceConfig, Place, Problem, Snapshot, Tree, locations, names::Cluster,
-    paasta,
+    InstanceConfig, Namespace, NamespaceConfig, Place, Problem, Snapshot, Tree, locations,
+    names::Cluster, paasta,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -58,9 +54,8 @@ impl Soa {
             if self.configs.without_proxy_port.contains(namespace) {
                 return format!("{namespace} has no proxy_port in {service}/smartstack.yaml");
             }
-            let broken = |p: &&Problem| {
-                p.file.ends_with(PathBuf::from(service).join("smartstack.yaml"))
-            };
+            let broken =
+                |p: &&Problem| p.file.ends_with(PathBuf::from(service).join("smartstack.yaml"));
             match self.problems.iter().find(broken) {
                 Some(problem) => problem.one_line.clone(),
                 None => format!(
@@ -75,13 +70,21 @@ impl Soa {
     /// A sentence for the operator: why the instance is not known.
     pub fn instance(&self, service: &str, instance: &str) -> Result<&Arc<InstanceConfig>, String> {
         if !self.register_marathon_services {
-            return Err("register_marathon_services is false in the system configuration".to_owned());
+            return Err(
+                "register_marathon_services is false in the system configuration".to_owned()
+            );
         }
         let Some(cluster) = &self.configs.cluster else {
-            return Err("the cluster of this host is not known: set `cluster` in /etc/paasta".to_owned());
+            return Err(
+                "the cluster of this host is not known: set `cluster` in /etc/paasta".to_owned()
+            );
         };
         self.configs.instance(service, instance).ok_or_else(|| {
-            format!("{service}/marathon-{}.yaml has no instance `{}`", cluster.as_str(), instance.escape_debug())
+            format!(
+                "{service}/marathon-{}.yaml has no instance `{}`",
+                cluster.as_str(),
+                instance.escape_debug()
+            )
         })
     }
 }
@@ -105,10 +108,10 @@ pub async fn follow(settings: Settings, current: watch::Sender<Arc<Soa>>, stop: 
         reader = back;
         let again_soon = seen.again_soon;
         publish(&current, seen);
+        let pause = if again_soon { SECOND_LOOK } else { PERIOD };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = hints.next(), if !again_soon => {}
-            () = hints.next_within(SECOND_LOOK), if again_soon => {}
+            () = hints.next_within(pause) => {}
         }
     }
 }
@@ -133,7 +136,8 @@ impl Reader {
         let Settings { soa_dir, paasta_dir, locations, .. } = &self.settings;
         let watch = |path: &PathBuf, recursive| Watched { path: path.clone(), recursive };
         let types_dir = locations.types_file.parent().map(|dir| watch(&dir.to_owned(), false));
-        let mut watched = vec![watch(soa_dir, true), watch(paasta_dir, true), watch(&locations.dir, false)];
+        let mut watched =
+            vec![watch(soa_dir, true), watch(paasta_dir, true), watch(&locations.dir, false)];
         watched.extend(types_dir);
         watched
     }
@@ -180,7 +184,8 @@ impl Reader {
                 Some(found.own)
             }
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default();
+                let cause =
+                    std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default();
                 let message = format!("{error}{cause}");
                 problems.push(Problem { file: dir.clone(), one_line: message.clone(), message });
                 None
@@ -214,9 +219,13 @@ fn publish(current: &watch::Sender<Arc<Soa>>, seen: Seen) {
 /// One line a new problem, one a mended one; every refusal is visible (design invariant 8).
 fn report(before: &Soa, now: &Soa) {
     for problem in now.problems.iter().filter(|p| !before.problems.contains(p)) {
-        warn!(problem = problem.one_line, "what is written there is not in force; what was understood before stands");
+        warn!(
+            problem = problem.one_line,
+            "what is written there is not in force; what was understood before stands"
+        );
     }
-    for problem in before.problems.iter().filter(|p| now.problems.iter().all(|n| n.file != p.file)) {
+    for problem in before.problems.iter().filter(|p| now.problems.iter().all(|n| n.file != p.file))
+    {
         info!(file = %problem.file.display(), "mended");
     }
     if before.places != now.places {

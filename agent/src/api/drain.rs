@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hacheck::{
     marks::{MarkKey, UnixTime, Wish},
-    names::ServiceName,
+    names::{Host, ServiceName},
 };
 use serde::{Deserialize, Serialize};
 use tokio::time;
@@ -46,7 +46,7 @@ pub struct Instance {
 fn key(target: &Target) -> Result<MarkKey, String> {
     let name = target.namespace.as_str();
     let service = name.parse::<ServiceName>().map_err(|error| error.to_string())?;
-    Ok(MarkKey::port(service, target.port))
+    Ok(MarkKey::Instance(service, Host::Local, target.port))
 }
 
 /// Marks all targets.

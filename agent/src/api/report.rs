@@ -14,6 +14,7 @@ use crate::{
         health::State,
         registrations::{Refusal, Registration},
     },
+    registry::{Published, RecordKey},
     synapse::haproxy,
 };
 
@@ -138,7 +139,10 @@ pub fn report(view: &View) -> Report {
         problems: soa
             .problems
             .iter()
-            .map(|p| ProblemReport { file: p.file.display().to_string(), message: p.message.clone() })
+            .map(|p| ProblemReport {
+                file: p.file.display().to_string(),
+                message: p.message.clone(),
+            })
             .collect(),
         marks: marks(view),
         backends: backends(view, &status),
@@ -161,14 +165,6 @@ fn tasks(view: &View) -> Vec<TaskReport> {
     let health = view.health.borrow().clone();
     let published = view.published.borrow().clone();
     let now = SystemTime::now();
-    let record = |key| {
-        let key: &crate::registry::RecordKey = key;
-        RecordReport {
-            parent: key.parent.to_string(),
-            znode: published.records.get(key).cloned(),
-            failure: published.failures.get(key).cloned(),
-        }
-    };
     let task = |r: &Registration| {
         let known = health.get(&r.key);
         let (state, detail) = match (&r.leaving, known) {
@@ -185,10 +181,18 @@ fn tasks(view: &View) -> Vec<TaskReport> {
             state: state.to_owned(),
             detail,
             since_s: since.map_or(0, |since| since.as_secs()),
-            records: r.records.keys().map(record).collect(),
+            records: r.records.keys().map(|key| record(key, &published)).collect(),
         }
     };
     registrations.wanted.values().map(|r| task(r)).collect()
+}
+
+fn record(key: &RecordKey, published: &Published) -> RecordReport {
+    RecordReport {
+        parent: key.parent.to_string(),
+        znode: published.records.get(key).cloned(),
+        failure: published.failures.get(key).cloned(),
+    }
 }
 
 fn word(state: &State) -> &'static str {
@@ -215,9 +219,10 @@ fn refused(view: &View) -> Vec<RefusalReport> {
         })
     });
     let catalog = view.catalog.borrow();
-    let namespaces = catalog.iter().flat_map(|catalog| &catalog.refused).map(|(namespace, reason)| {
-        RefusalReport { what: namespace.to_string(), reason: reason.clone() }
-    });
+    let namespaces =
+        catalog.iter().flat_map(|catalog| &catalog.refused).map(|(namespace, reason)| {
+            RefusalReport { what: namespace.to_string(), reason: reason.clone() }
+        });
     tasks.chain(records).chain(namespaces).collect()
 }
 
@@ -248,7 +253,10 @@ fn backends(view: &View, status: &haproxy::Status) -> Vec<BackendReport> {
         };
         backends.push(BackendReport {
             namespace: namespace.to_string(),
-            listens: pool.config.proxy_port.map(|port| SocketAddr::new(view.bind_address, port.get()).to_string()),
+            listens: pool
+                .config
+                .proxy_port
+                .map(|port| SocketAddr::new(view.bind_address, port.get()).to_string()),
             doubted: doubted.contains(namespace),
             servers: pool.servers.iter().map(server).collect(),
         });

@@ -24,7 +24,9 @@ pub fn resolve(text: &str, view: &View) -> Result<Vec<Target>, String> {
 
 fn find(text: &str, registrations: &Registrations) -> Result<Vec<Target>, String> {
     if text.is_empty() {
-        return Err("name a target: SERVICE.NAMESPACE[:PORT], a container or a local process".to_owned());
+        return Err(
+            "name a target: SERVICE.NAMESPACE[:PORT], a container or a local process".to_owned()
+        );
     }
     let meant = |r: &&Arc<Registration>| {
         let id = r.key.task.to_string();
@@ -37,8 +39,10 @@ fn find(text: &str, registrations: &Registrations) -> Result<Vec<Target>, String
         // Docker's own rule: a beginning of the id will do. Twelve characters are what it prints.
         by_namespace || r.title == text || id == text || (text.len() >= 12 && id.starts_with(text))
     };
-    let target = |r: &Arc<Registration>| Target { namespace: r.key.namespace.clone(), port: r.port };
-    let mut targets: Vec<Target> = registrations.wanted.values().filter(meant).map(target).collect();
+    let target =
+        |r: &Arc<Registration>| Target { namespace: r.key.namespace.clone(), port: r.port };
+    let mut targets: Vec<Target> =
+        registrations.wanted.values().filter(meant).map(target).collect();
     targets.sort();
     targets.dedup();
     if !targets.is_empty() {

@@ -8,7 +8,10 @@ use tokio::sync::watch;
 
 use crate::{
     nerve::{
-        containers::Containers, health::HealthMap, publish::Away, registrations::{HostIdentity, Registrations},
+        containers::Containers,
+        health::HealthMap,
+        publish::Away,
+        registrations::{HostIdentity, Registrations},
     },
     registry::{Observed, Published},
     soa::Soa,

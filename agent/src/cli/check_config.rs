@@ -28,7 +28,9 @@ pub fn check_config(config: &Config) -> anyhow::Result<ExitCode> {
     tree.refresh();
     let snapshot = tree.snapshot();
     problems.extend(snapshot.problems.iter().map(|problem| problem.message.clone()));
-    if let Err(error) = template::source(&config.haproxy).and_then(|(file, source)| template::Template::parse(&file, source)) {
+    if let Err(error) = template::source(&config.haproxy)
+        .and_then(|(file, source)| template::Template::parse(&file, source))
+    {
         problems.push(error.to_string());
     }
     for problem in &problems {

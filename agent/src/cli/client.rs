@@ -76,7 +76,8 @@ impl Client {
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
         connection.abort();
-        let body = body.map_err(|error| anyhow::anyhow!("the agent's answer broke off: {error}"))?;
+        let body =
+            body.map_err(|error| anyhow::anyhow!("the agent's answer broke off: {error}"))?;
         Ok((status, body.to_bytes()))
     }
 }

@@ -74,7 +74,11 @@ fn text(progress: &Progress) -> String {
         if let Some(status) = i.haproxy.as_ref().filter(|_| !i.safe_to_stop) {
             missing.push(format!("HAProxy shows {status} with {} sessions", i.sessions));
         }
-        let state = if i.safe_to_stop { "safe to stop".to_owned() } else { format!("not yet: {}", missing.join(", ")) };
+        let state = if i.safe_to_stop {
+            "safe to stop".to_owned()
+        } else {
+            format!("not yet: {}", missing.join(", "))
+        };
         format!("{}:{} {state}\n", i.namespace, i.port)
     };
     progress.instances.iter().map(line).collect()
@@ -83,6 +87,7 @@ fn text(progress: &Progress) -> String {
 /// Who drains, as hadown names them (hacheck.md §12).
 fn who() -> String {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user = || nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|u| u.name);
+    let user =
+        || nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|u| u.name);
     variable("SUDO_USER").or_else(|| variable("SSH_USER")).or_else(user).unwrap_or_default()
 }

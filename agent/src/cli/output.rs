@@ -21,7 +21,8 @@ impl Table {
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         // Foreign text must not move the cursor.
-        let clean = |cell: String| cell.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let clean =
+            |cell: String| cell.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
         self.0.push(cells.into_iter().map(clean).collect());
     }
 

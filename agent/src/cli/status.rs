@@ -22,7 +22,12 @@ pub(super) async fn run(client: &Client, json: bool) -> anyhow::Result<ExitCode>
 pub(super) fn text(report: &Report) -> String {
     let mut text = head(report);
     section(&mut text, "tasks of this host", &tasks(&report.tasks), "no task is registered here");
-    section(&mut text, "namespaces", &backends(report), "soa-configs name no namespace with a proxy_port");
+    section(
+        &mut text,
+        "namespaces",
+        &backends(report),
+        "soa-configs name no namespace with a proxy_port",
+    );
     let mut marks = Table::new(&["MARK", "UNTIL", "REASON"]);
     for mark in &report.marks {
         let until = mark.expiration.map_or_else(|| "lifted".to_owned(), |at| format!("{at:.0}"));
@@ -73,7 +78,8 @@ fn section(text: &mut String, title: &str, table: &Table, none: &str) {
 }
 
 pub(super) fn tasks(tasks: &[TaskReport]) -> Table {
-    let mut table = Table::new(&["TASK", "NAMESPACE", "PORT", "STATE", "SINCE", "RECORDS", "CHECK"]);
+    let mut table =
+        Table::new(&["TASK", "NAMESPACE", "PORT", "STATE", "SINCE", "RECORDS", "CHECK"]);
     for task in tasks {
         let written = task.records.iter().filter(|record| record.znode.is_some()).count();
         table.row([
@@ -90,7 +96,8 @@ pub(super) fn tasks(tasks: &[TaskReport]) -> Table {
 }
 
 fn backends(report: &Report) -> Table {
-    let mut table = Table::new(&["NAMESPACE", "CLIENTS CONNECT TO", "SERVER", "HAPROXY", "SESSIONS"]);
+    let mut table =
+        Table::new(&["NAMESPACE", "CLIENTS CONNECT TO", "SERVER", "HAPROXY", "SESSIONS"]);
     for backend in &report.backends {
         let listens = backend.listens.clone().unwrap_or_else(|| "discovery only".to_owned());
         if backend.servers.is_empty() {

@@ -24,10 +24,14 @@ pub(super) async fn run(client: &Client, what: &str) -> anyhow::Result<ExitCode>
 fn explain(report: &Report, what: &str) -> String {
     let mut lines = Vec::new();
     let service = |namespace: &str| namespace == what || namespace.split('.').next() == Some(what);
-    for problem in report.problems.iter().filter(|p| p.file == what || p.file.contains(&format!("/{what}/"))) {
+    for problem in
+        report.problems.iter().filter(|p| p.file == what || p.file.contains(&format!("/{what}/")))
+    {
         lines.push(format!("file: {}", problem.message.trim_end()));
     }
-    for refusal in report.refused.iter().filter(|r| r.what == what || r.what.starts_with(&format!("{what} "))) {
+    for refusal in
+        report.refused.iter().filter(|r| r.what == what || r.what.starts_with(&format!("{what} ")))
+    {
         lines.push(format!("refused: {}: {}", refusal.what, refusal.reason));
     }
     let here = |name: &str, id: &str| {
@@ -59,7 +63,11 @@ fn explain(report: &Report, what: &str) -> String {
             continue;
         }
         let listens = backend.listens.as_deref().unwrap_or("discovery only");
-        lines.push(format!("namespace: {} ({listens}), {} servers", backend.namespace, backend.servers.len()));
+        lines.push(format!(
+            "namespace: {} ({listens}), {} servers",
+            backend.namespace,
+            backend.servers.len()
+        ));
         if backend.doubted {
             lines.push("guard: a sudden loss of servers waits for a second read; the last known ones serve".to_owned());
         }

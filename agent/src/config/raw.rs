@@ -167,14 +167,23 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
             enabled: raw.docker.enabled.unwrap_or(true),
             socket: raw.docker.socket.unwrap_or_else(|| "/var/run/docker.sock".to_owned()),
             resync: p.span("docker.resync", &raw.docker.resync, Duration::from_secs(30)),
-            stop_grace: p.span("docker.stop_grace", &raw.docker.stop_grace, Duration::from_secs(30)),
+            stop_grace: p.span(
+                "docker.stop_grace",
+                &raw.docker.stop_grace,
+                Duration::from_secs(30),
+            ),
         },
         local_tasks: raw.local_tasks.unwrap_or_else(|| "/etc/smartstack/tasks.yaml".into()),
         registry: p.registry(&raw.registry, &mut assumptions),
         guard: p.guard(&raw.guard),
         admin: Admin {
             socket: raw.admin.socket.unwrap_or_else(|| "/run/smartstack/agent.sock".into()),
-            listen: p.parsed("admin.listen", &raw.admin.listen, ([127, 0, 0, 1], 6667).into(), ADDRESS),
+            listen: p.parsed(
+                "admin.listen",
+                &raw.admin.listen,
+                ([127, 0, 0, 1], 6667).into(),
+                ADDRESS,
+            ),
         },
         hacheck,
         haproxy,
@@ -200,7 +209,13 @@ impl Problems {
         self.0.push(Problem { line, key, message: message.into() });
     }
 
-    fn parsed<T: FromStr>(&mut self, key: &'static str, text: &Text, default: T, expected: &str) -> T {
+    fn parsed<T: FromStr>(
+        &mut self,
+        key: &'static str,
+        text: &Text,
+        default: T,
+        expected: &str,
+    ) -> T {
         let Some(text) = text else { return default };
         text.value.parse().unwrap_or_else(|_| {
             self.add(Some(text), key, format!("`{}`: {expected}", text.value.escape_debug()));
@@ -233,7 +248,9 @@ impl Problems {
         for text in &list.value {
             match text.parse() {
                 Ok(value) => parsed.push(value),
-                Err(error) => self.add(Some(list), key, format!("`{}`: {error}", text.escape_debug())),
+                Err(error) => {
+                    self.add(Some(list), key, format!("`{}`: {error}", text.escape_debug()))
+                }
             }
         }
         parsed
@@ -263,7 +280,9 @@ impl Problems {
         }
         let loopback = IpAddr::from([127, 0, 0, 1]);
         let address = match &raw.address {
-            Some(_) => self.parsed("host.address", &raw.address, loopback, "expected an IP address"),
+            Some(_) => {
+                self.parsed("host.address", &raw.address, loopback, "expected an IP address")
+            }
             None => {
                 let found = assume::host_address(&name);
                 let address = found.unwrap_or(loopback);
@@ -295,8 +314,11 @@ impl Problems {
 
     fn registry(&mut self, raw: &RawRegistry, assumptions: &mut Vec<String>) -> Registry {
         let layouts = self.list::<Layout>("registry.layouts", raw.layouts.as_ref());
-        let layouts: BTreeSet<Layout> =
-            if raw.layouts.is_some() { layouts.into_iter().collect() } else { [Layout::V1, Layout::V2].into() };
+        let layouts: BTreeSet<Layout> = if raw.layouts.is_some() {
+            layouts.into_iter().collect()
+        } else {
+            [Layout::V1, Layout::V2].into()
+        };
         if layouts.is_empty() {
             self.add(raw.layouts.as_ref(), "registry.layouts", "name at least one of v1, v2");
         }
@@ -321,7 +343,9 @@ impl Problems {
         let hosts = match (&raw.hosts, topology) {
             (Some(hosts), _) => hosts.value.clone(),
             (None, Some(path)) => self.topology(raw, path),
-            (None, None) if asked != Some("embedded") && default.exists() => self.topology(raw, &default),
+            (None, None) if asked != Some("embedded") && default.exists() => {
+                self.topology(raw, &default)
+            }
             (None, None) => Vec::new(),
         };
         match asked {
@@ -370,7 +394,12 @@ impl Problems {
 
     fn hacheck(&mut self, raw: RawHacheck) -> Hacheck {
         Hacheck {
-            listen: self.parsed("hacheck.listen", &raw.listen, ([0, 0, 0, 0], 6666).into(), ADDRESS),
+            listen: self.parsed(
+                "hacheck.listen",
+                &raw.listen,
+                ([0, 0, 0, 0], 6666).into(),
+                ADDRESS,
+            ),
             spool: raw.spool.unwrap_or_else(|| "/var/spool/hacheck".into()),
             cache: self.span("hacheck.cache", &raw.cache, Duration::from_secs(1)),
             timeout: self.span("hacheck.timeout", &raw.timeout, Duration::from_secs(10)),
@@ -399,7 +428,10 @@ impl Problems {
             config_file: raw.config_file.unwrap_or(d.config_file),
             socket: raw.socket.unwrap_or(d.socket),
             master_socket: raw.master_socket.unwrap_or(d.master_socket),
-            sockets_dir: raw.sockets_dir.or(d.sockets_dir).filter(|dir| !dir.as_os_str().is_empty()),
+            sockets_dir: raw
+                .sockets_dir
+                .or(d.sockets_dir)
+                .filter(|dir| !dir.as_os_str().is_empty()),
             templates: raw.templates.or(d.templates),
             log: raw.log.or(d.log).filter(|log| !log.is_empty()),
             order_seed: seed(host_name),

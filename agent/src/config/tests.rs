@@ -16,7 +16,11 @@ fn an_empty_file_has_all_defaults_and_says_what_it_assumed() {
         assert_eq!(config.admin.listen, "127.0.0.1:6667".parse().unwrap());
         assert_eq!(config.registry.kind, RegistryKind::Embedded);
         assert_eq!(config.registry.layouts.len(), 2);
-        assert!(config.assumptions.iter().any(|a| a.contains("ZooKeeper")), "{:?}", config.assumptions);
+        assert!(
+            config.assumptions.iter().any(|a| a.contains("ZooKeeper")),
+            "{:?}",
+            config.assumptions
+        );
         assert!(config.assumptions.iter().any(|a| a.contains("host.address")));
     }
 }
@@ -51,7 +55,8 @@ fn an_unknown_key_is_an_error_that_names_its_line() {
 
 #[test]
 fn zookeeper_is_used_when_hosts_are_named() {
-    let config = parse("registry: {hosts: ['zk1:2181', 'zk2:2181'], session_timeout: 20s}").unwrap();
+    let config =
+        parse("registry: {hosts: ['zk1:2181', 'zk2:2181'], session_timeout: 20s}").unwrap();
     let hosts = vec!["zk1:2181".to_owned(), "zk2:2181".to_owned()];
     let session_timeout = Duration::from_secs(20);
     assert_eq!(config.registry.kind, RegistryKind::ZooKeeper { hosts, session_timeout });

@@ -10,7 +10,8 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{}` is no duration; write 500ms, 2s, 10m or 1h", text.escape_debug());
+        let wrong =
+            || format!("`{}` is no duration; write 500ms, 2s, 10m or 1h", text.escape_debug());
         let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
         let ms = match &text[digits..] {

@@ -57,8 +57,7 @@ pub(super) async fn open(
 ) -> anyhow::Result<()> {
     let (addresses_task, addresses) = LocalAddressesTask::start().await;
     tasks.spawn("local addresses", |stop| addresses_task.run(stop));
-    let hacheck = Hacheck::new(settings(config)?, view.marks.clone(), checker.clone(), addresses)
-        .holding(view.away.clone());
+    let hacheck = Hacheck::new(settings(config)?, view.marks.clone(), checker.clone(), addresses);
     open_hacheck(config.hacheck.listen, hacheck, tasks).await?;
     let api = Api { view: view.clone() };
     open_admin(listen(config.admin.listen)?.into(), api.clone(), tasks);
@@ -92,7 +91,7 @@ async fn open_hacheck(
                         let hacheck = hacheck.clone();
                         async move { hacheck.handle(peer, request).await }
                     };
-                    serve(listener.into(), handle, Limits::default(), token).await;
+                    serve(listener, Limits::default(), handle, token).await;
                 }
                 Err(error) => {
                     let _ = bound.send(Err(error));
@@ -119,7 +118,7 @@ fn open_admin(listener: Listener, api: Api, tasks: &mut Supervisor) {
         let api = api.clone();
         async move { api.handle(request).await }
     };
-    tasks.spawn("admin", |stop| serve(listener, handle, Limits::default(), stop));
+    tasks.spawn("admin", |stop| serve(listener, Limits::default(), handle, stop));
 }
 
 /// A socket file that nobody listens on is left over from an earlier life and is replaced.

@@ -10,7 +10,13 @@ use super::interfaces;
 use crate::{
     api::View,
     config::{Config, RegistryKind},
-    nerve::{self, containers::Containers, health::HealthMap, publish::Away, registrations::{HostIdentity, Registrations}},
+    nerve::{
+        self,
+        containers::Containers,
+        health::HealthMap,
+        publish::Away,
+        registrations::{HostIdentity, Registrations},
+    },
     probe::Probe,
     registry::{self, Layout, Observed, Published, Wanted},
     soa::{self, Soa},
@@ -110,7 +116,14 @@ pub(super) async fn open(config: &Config, tasks: &mut Supervisor) -> anyhow::Res
     interfaces::open(config, &checker, &view, tasks).await?;
     tasks.spawn("marks", |stop| marks_keeper.run(stop));
     follow_soa(config, slots.soa.sender, tasks);
-    follow_tasks(config, &host, &slots.soa.receiver, slots.containers, slots.registrations.sender, tasks);
+    follow_tasks(
+        config,
+        &host,
+        &slots.soa.receiver,
+        slots.containers,
+        slots.registrations.sender,
+        tasks,
+    );
     let probe = Probe::new(checker, marks);
     let (registrations, health) = (slots.registrations.receiver, slots.health);
     let watched = registrations.clone();
@@ -209,7 +222,8 @@ fn open_registry(
                 read_places: config.locations.fixed.clone(),
                 ..registry::embedded::Settings::new(name)
             };
-            tasks.spawn("registry", |stop| registry::embedded::run(settings, inputs, outputs, stop));
+            tasks
+                .spawn("registry", |stop| registry::embedded::run(settings, inputs, outputs, stop));
         }
         RegistryKind::ZooKeeper { hosts, session_timeout } => {
             let settings = registry::zookeeper::Settings {
@@ -220,7 +234,11 @@ fn open_registry(
                 } else {
                     registry::zookeeper::OnStop::Keep
                 },
-                ..registry::zookeeper::Settings::new(hosts.join(","), name, config.state_dir.clone())
+                ..registry::zookeeper::Settings::new(
+                    hosts.join(","),
+                    name,
+                    config.state_dir.clone(),
+                )
             };
             let mut soa = view.soa.clone();
             tasks.spawn("registry", |stop| async move {
@@ -237,7 +255,10 @@ fn open_registry(
 }
 
 /// A v1 path is made of a place, so reading v1 has to wait until the places are known.
-async fn known_places(soa: &mut watch::Receiver<Arc<Soa>>, read: Layout) -> Vec<soa_configs::Place> {
+async fn known_places(
+    soa: &mut watch::Receiver<Arc<Soa>>,
+    read: Layout,
+) -> Vec<soa_configs::Place> {
     if read == Layout::V2 {
         return Vec::new();
     }

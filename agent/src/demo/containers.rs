@@ -34,7 +34,8 @@ pub(super) struct Containers {
 }
 
 pub(super) async fn start(scene: &Scene) -> anyhow::Result<Containers> {
-    let docker = Docker::connect_with_unix(SOCKET, 20, API_DEFAULT_VERSION)?.negotiate_version().await?;
+    let docker =
+        Docker::connect_with_unix(SOCKET, 20, API_DEFAULT_VERSION)?.negotiate_version().await?;
     remove_forgotten(&docker).await?;
     let image = format!("{IMAGE}:{}", std::process::id());
     say("making an image for the services");
@@ -117,7 +118,9 @@ impl Containers {
         for name in NAMES {
             remove(&self.docker, name).await;
         }
-        if let Err(error) = self.docker.remove_image(&self.image, None::<RemoveImageOptions>, None).await {
+        if let Err(error) =
+            self.docker.remove_image(&self.image, None::<RemoveImageOptions>, None).await
+        {
             tracing::debug!(%error, image = self.image, "cannot remove");
         }
     }

@@ -12,7 +12,7 @@ use tokio::{
     time,
 };
 
-use super::{NAMESPACE, NAMES, Scene, say};
+use super::{NAMES, NAMESPACE, Scene, say};
 
 pub(super) struct Processes(Vec<Child>);
 

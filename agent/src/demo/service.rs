@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::Context;
 use bytes::Bytes;
-use hacheck::server::{Listener, serve};
+use hacheck::server::{Limits, listen, serve};
 use http_body_util::Full;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use tokio::{
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// When the port is taken.
 pub async fn run(name: String, port: u16, linger: Duration) -> anyhow::Result<()> {
-    let listener = Listener::tcp(([0, 0, 0, 0], port).into())
+    let listener = listen(([0, 0, 0, 0], port).into())
         .with_context(|| format!("cannot listen on port {port}"))?;
     let stop = CancellationToken::new();
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -48,7 +48,7 @@ pub async fn run(name: String, port: u16, linger: Duration) -> anyhow::Result<()
         let service = Arc::clone(&service);
         async move { service.answer(&request).await }
     };
-    serve(listener, handle, stop, Duration::from_secs(5)).await;
+    serve(listener, Limits::default(), handle, stop).await;
     Ok(())
 }
 

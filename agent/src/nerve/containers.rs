@@ -155,7 +155,11 @@ pub(crate) mod tests {
     use super::*;
 
     /// A running bridge container that publishes 8888 on 31000.
-    pub(crate) fn container(name: &str, labels: &[(&str, &str)], env: &[(&str, &str)]) -> Container {
+    pub(crate) fn container(
+        name: &str,
+        labels: &[(&str, &str)],
+        env: &[(&str, &str)],
+    ) -> Container {
         let own = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
         };
@@ -207,9 +211,14 @@ pub(crate) mod tests {
     #[test]
     fn only_signals_that_ask_for_the_end_are_stop_signals() {
         let mut web = container("web", &[], &[]);
-        for (signal, stops) in
-            [("15", true), ("TERM", true), ("9", true), ("1", false), ("SIGHUP", false), ("", false)]
-        {
+        for (signal, stops) in [
+            ("15", true),
+            ("TERM", true),
+            ("9", true),
+            ("1", false),
+            ("SIGHUP", false),
+            ("", false),
+        ] {
             assert_eq!(web.is_stop_signal(signal), stops, "{signal}");
         }
         web.stop_signal = Some("SIGQUIT".to_owned());

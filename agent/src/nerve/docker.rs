@@ -81,7 +81,11 @@ impl Follower {
             }
             let lost = Link::Lost(error.clone());
             if self.current.borrow().link != lost {
-                warn!(error, socket = self.settings.socket, "docker is away; the last known containers stand");
+                warn!(
+                    error,
+                    socket = self.settings.socket,
+                    "docker is away; the last known containers stand"
+                );
             }
             self.update(|containers| containers.link = lost);
             time::sleep(waits.after_failure()).await;
@@ -89,10 +93,13 @@ impl Follower {
     }
 
     async fn follow_once(&mut self) -> Result<(), Error> {
-        let docker =
-            Docker::connect_with_unix(&self.settings.socket, REQUEST_TIMEOUT_S, API_DEFAULT_VERSION)?
-                .negotiate_version()
-                .await?;
+        let docker = Docker::connect_with_unix(
+            &self.settings.socket,
+            REQUEST_TIMEOUT_S,
+            API_DEFAULT_VERSION,
+        )?
+        .negotiate_version()
+        .await?;
         // The request for events goes out when the stream is first polled, after the list; `since`
         // makes Docker repeat what happened in between.
         let opened = since_epoch();
@@ -102,7 +109,8 @@ impl Follower {
         let mut events = std::pin::pin!(events);
         self.list(&docker, true).await?;
         info!(socket = self.settings.socket, api = %docker.client_version(), "docker connected");
-        let mut resync = time::interval_at(Instant::now() + self.settings.resync, self.settings.resync);
+        let mut resync =
+            time::interval_at(Instant::now() + self.settings.resync, self.settings.resync);
         resync.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             let deadline = self.deadlines.values().min().copied();
@@ -173,13 +181,17 @@ impl Follower {
     /// Containers that outlived their stop signal by far are taken back.
     fn give_up_leaving(&mut self) {
         let now = Instant::now();
-        let (over, pending) = std::mem::take(&mut self.deadlines).into_iter().partition(|(_, at)| *at <= now);
+        let (over, pending) =
+            std::mem::take(&mut self.deadlines).into_iter().partition(|(_, at)| *at <= now);
         let over: BTreeMap<TaskId, Instant> = over;
         self.deadlines = pending;
         self.update(|containers| {
             for id in over.keys() {
                 let Some(container) = containers.running.get(id) else { continue };
-                warn!(container = container.name, "container survived its stop signal; taking it back");
+                warn!(
+                    container = container.name,
+                    "container survived its stop signal; taking it back"
+                );
                 let back = Container { leaving: None, ..(**container).clone() };
                 containers.running.insert(id.clone(), Arc::new(back));
             }

@@ -117,7 +117,8 @@ impl Ward {
         });
         for (key, wish) in &wanted.wanted {
             if !self.patients.contains_key(key) {
-                let patience = check_loop(self.probe.clone(), Arc::clone(wish), self.verdicts.clone());
+                let patience =
+                    check_loop(self.probe.clone(), Arc::clone(wish), self.verdicts.clone());
                 let task = self.loops.spawn(patience);
                 self.patients.insert(key.clone(), Patient { check: wish.check.clone(), task });
             }
@@ -162,7 +163,8 @@ async fn check_loop(
     wish: Arc<Registration>,
     verdicts: mpsc::Sender<(RegistrationKey, Health)>,
 ) {
-    let mut patient = Examination { judge: Judge::new(RISE, FALL), starting: Some(STARTING.waits()) };
+    let mut patient =
+        Examination { judge: Judge::new(RISE, FALL), starting: Some(STARTING.waits()) };
     let mut marks = probe.marks();
     let usual = wish.check.timeout + PAUSE_BEYOND_TIMEOUT;
     loop {

@@ -148,7 +148,6 @@ pub fn host_port(container: &Container, inside: u16, paasta: bool) -> Result<u16
     }
 }
 
-
 fn listens_on_loopback(address: &IpAddr) -> bool {
     address.is_unspecified() || *address == IpAddr::from([127, 0, 0, 1])
 }
@@ -173,7 +172,8 @@ fn shortened(text: &str) -> String {
 mod tests {
     use super::{super::containers::tests::container, *};
 
-    const TASK: &str = "my--svc.main.gitabcdef12.configdeadbeef.3f1c9a8e-6d0b-11e8-b0e7-0242ac110003";
+    const TASK: &str =
+        "my--svc.main.gitabcdef12.configdeadbeef.3f1c9a8e-6d0b-11e8-b0e7-0242ac110003";
 
     fn paasta(service: &str, instance: &str) -> Identity {
         Identity::Paasta { service: service.to_owned(), instance: instance.to_owned() }
@@ -182,7 +182,8 @@ mod tests {
     #[test]
     fn a_marathon_task_is_known_by_its_most_trusted_source() {
         let labels = [("MESOS_TASK_ID", TASK)];
-        let forged = [("PAASTA_SERVICE", "other"), ("PAASTA_INSTANCE", "evil"), ("MARATHON_APP_ID", "/x.y")];
+        let forged =
+            [("PAASTA_SERVICE", "other"), ("PAASTA_INSTANCE", "evil"), ("MARATHON_APP_ID", "/x.y")];
         assert_eq!(identify(&container("mesos-1", &labels, &forged)), paasta("my_svc", "main"));
         let labels = [("paasta_service", "my_svc"), ("paasta_instance", "ro")];
         assert_eq!(identify(&container("mesos-1", &labels, &forged)), paasta("my_svc", "ro"));
@@ -217,9 +218,13 @@ mod tests {
 
     #[test]
     fn plain_labels_make_a_task() {
-        let labels = [("smartstack.namespace", "web.main, web.canary,web.main"), ("smartstack.port", "80")];
+        let labels =
+            [("smartstack.namespace", "web.main, web.canary,web.main"), ("smartstack.port", "80")];
         let namespaces = vec!["web.main".parse().unwrap(), "web.canary".parse().unwrap()];
-        assert_eq!(identify(&container("web", &labels, &[])), Identity::Plain { namespaces, port: 80 });
+        assert_eq!(
+            identify(&container("web", &labels, &[])),
+            Identity::Plain { namespaces, port: 80 }
+        );
     }
 
     #[test]

@@ -84,7 +84,11 @@ mod tests {
             (2, 3, "+--+---++", "UUUUUUddU"),
             (1, 1, "+-+-", "UdUd"),
         ] {
-            assert_eq!(verdicts(rise, fall, results), expected, "rise {rise} fall {fall} {results}");
+            assert_eq!(
+                verdicts(rise, fall, results),
+                expected,
+                "rise {rise} fall {fall} {results}"
+            );
         }
     }
 

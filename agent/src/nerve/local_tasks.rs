@@ -64,7 +64,9 @@ pub fn read(path: &Path, last: &LocalTasks) -> LocalTasks {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return LocalTasks::default(),
-        Err(error) => return broken(path, last, format!("cannot read {}: {error}", path.display())),
+        Err(error) => {
+            return broken(path, last, format!("cannot read {}: {error}", path.display()));
+        }
     };
     match parse(&text) {
         Ok(tasks) => LocalTasks { tasks, problems: Vec::new() },
@@ -82,7 +84,9 @@ pub async fn follow(
     let mut hints = FileHints::new(vec![Watched { path: dir, recursive: false }], PERIOD);
     loop {
         let (file, last) = (path.clone(), Arc::clone(&current.borrow()));
-        let Ok(read) = tokio::task::spawn_blocking(move || read(&file, &last)).await else { return };
+        let Ok(read) = tokio::task::spawn_blocking(move || read(&file, &last)).await else {
+            return;
+        };
         current.send_if_modified(|tasks| {
             let changed = **tasks != read;
             *tasks = Arc::new(read);
@@ -128,10 +132,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tasks.yaml");
         assert_eq!(read(&path, &LocalTasks::default()), LocalTasks::default());
-        let write = |text: &str| std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes());
+        let write = |text: &str| {
+            std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes())
+        };
         write("- {name: web-1, namespaces: [web.main], port: 31001}\n").unwrap();
         let good = read(&path, &LocalTasks::default());
-        assert_eq!((good.tasks[0].port, good.tasks[0].id().to_string().as_str()), (31001, "local:web-1"));
+        assert_eq!(
+            (good.tasks[0].port, good.tasks[0].id().to_string().as_str()),
+            (31001, "local:web-1")
+        );
         write("- {name: web-1, namespaces: [web.main], port: nonsense}\n").unwrap();
         let kept = read(&path, &good);
         assert_eq!(kept.tasks, good.tasks);
@@ -142,6 +151,10 @@ mod tests {
     fn a_name_stands_once() {
         let task = "- {name: a, namespaces: [web.main], port: 1}\n";
         assert!(parse(&task.repeat(2)).unwrap_err().contains("used twice"));
-        assert!(parse("- {name: a, namespaces: [web], port: 1}").unwrap_err().contains("needs a service"));
+        assert!(
+            parse("- {name: a, namespaces: [web], port: 1}")
+                .unwrap_err()
+                .contains("needs a service")
+        );
     }
 }

@@ -125,9 +125,8 @@ struct Departed {
 
 impl Departed {
     fn look(&mut self, tasks: &Registrations, host: IpAddr, now: Instant) {
-        let server = |r: &Arc<Registration>| {
-            (r.key.namespace.clone(), SocketAddr::new(host, r.port))
-        };
+        let server =
+            |r: &Arc<Registration>| (r.key.namespace.clone(), SocketAddr::new(host, r.port));
         let present: BTreeSet<_> = tasks.wanted.values().map(server).collect();
         self.gone.retain(|server, since| {
             !present.contains(server) && now.duration_since(*since) < DEPARTED_FOR

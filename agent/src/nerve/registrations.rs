@@ -184,8 +184,11 @@ fn registration(
     host: &HostIdentity,
 ) -> Registration {
     let key = RegistrationKey { task: candidate.task.clone(), namespace: namespace.clone() };
-    let places: Vec<&Place> =
-        soa.places.iter().filter(|place| config.advertise.iter().any(|t| t == place.kind())).collect();
+    let places: Vec<&Place> = soa
+        .places
+        .iter()
+        .filter(|place| config.advertise.iter().any(|t| t == place.kind()))
+        .collect();
     Registration {
         title: candidate.title.clone(),
         port: candidate.port,

@@ -5,10 +5,27 @@ use std::{fmt, str::FromStr, sync::Arc};
 use soa_configs::{Namespace, Place};
 
 /// `/nerve/<type>:<location>/<ns>` or `/smartstack/global/<ns>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layout {
     V1,
     V2,
+}
+
+/// A text that is no layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected v1 or v2")]
+pub struct InvalidLayout;
+
+impl FromStr for Layout {
+    type Err = InvalidLayout;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLayout> {
+        match text {
+            "v1" => Ok(Self::V1),
+            "v2" => Ok(Self::V2),
+            _ => Err(InvalidLayout),
+        }
+    }
 }
 
 impl Layout {

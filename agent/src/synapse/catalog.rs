@@ -68,9 +68,10 @@ pub fn assemble(
         // A v1 path names the place already; a v2 record carries it as a label with an empty value.
         let near = |record: &Record| {
             layout == Layout::V1
-                || record.labels.as_ref().is_some_and(|labels| {
-                    labels.get(place.as_str()).is_some_and(String::is_empty)
-                })
+                || record
+                    .labels
+                    .as_ref()
+                    .is_some_and(|labels| labels.get(place.as_str()).is_some_and(String::is_empty))
         };
         let records = listing.records.iter().map(|seen| &seen.record).filter(|r| near(r));
         let servers = servers(records, |address| away.contains_key(&(namespace.clone(), address)));
@@ -108,7 +109,11 @@ fn servers<'a>(
 #[must_use]
 pub fn name(host_name: &str, address: SocketAddr) -> String {
     let (host, port) = (address.ip(), address.port());
-    if host_name.is_empty() { format!("{host}:{port}") } else { format!("{host_name}_{host}:{port}") }
+    if host_name.is_empty() {
+        format!("{host}:{port}")
+    } else {
+        format!("{host_name}_{host}:{port}")
+    }
 }
 
 #[cfg(test)]

@@ -37,7 +37,9 @@ pub struct Doubt {
 pub enum Judgement {
     Believe,
     /// Keep the servers of before. With `reread`, ask the registry to look again now.
-    Hold { reread: bool },
+    Hold {
+        reread: bool,
+    },
 }
 
 /// Judges `seen` against the listing that is `accepted` now.
@@ -121,7 +123,10 @@ mod tests {
         let ten = listing(1, 1..=10);
         assert_eq!(judge(policy, None, &listing(1, []), None, nobody), Judgement::Believe);
         for ports in [1..=12, 1..=10, 1..=9, 1..=5, 21..=30] {
-            assert_eq!(judge(policy, Some(&ten), &listing(2, ports), None, nobody), Judgement::Believe);
+            assert_eq!(
+                judge(policy, Some(&ten), &listing(2, ports), None, nobody),
+                Judgement::Believe
+            );
         }
     }
 

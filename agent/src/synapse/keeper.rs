@@ -108,11 +108,16 @@ impl Keeper {
     async fn wake(settings: Settings) -> Self {
         let mut believed = Listings::new();
         if let Some(path) = settings.memory.clone() {
-            let loaded = tokio::task::spawn_blocking(move || memory::load(&path, SystemTime::now()));
+            let loaded =
+                tokio::task::spawn_blocking(move || memory::load(&path, SystemTime::now()));
             match loaded.await {
                 Ok(Ok((listings, age))) => {
                     if !listings.is_empty() {
-                        info!(namespaces = listings.len(), ?age, "starting from the catalog of before");
+                        info!(
+                            namespaces = listings.len(),
+                            ?age,
+                            "starting from the catalog of before"
+                        );
                     }
                     believed = listings;
                 }
@@ -175,11 +180,15 @@ impl Keeper {
             generation: suspicion.generation,
             age: now.duration_since(suspicion.since),
         });
-        let departing = |r: &Record| {
-            away.contains_key(&(namespace.clone(), SocketAddr::new(r.host, r.port)))
-        };
-        let judgement =
-            judge(self.settings.guard, believed.map(AsRef::as_ref), seen, doubt.as_ref(), departing);
+        let departing =
+            |r: &Record| away.contains_key(&(namespace.clone(), SocketAddr::new(r.host, r.port)));
+        let judgement = judge(
+            self.settings.guard,
+            believed.map(AsRef::as_ref),
+            seen,
+            doubt.as_ref(),
+            departing,
+        );
         match judgement {
             Judgement::Believe => {
                 if self.doubts.remove(namespace).is_some() {
@@ -217,8 +226,8 @@ impl Keeper {
     fn next_wake(&self) -> Instant {
         let hold = self.settings.guard.hold;
         let doubts = self.doubts.values().map(|s| s.asked.unwrap_or(s.since) + hold);
-        let start = (self.started.elapsed() < PATIENCE_AT_START)
-            .then(|| self.started + PATIENCE_AT_START);
+        let start =
+            (self.started.elapsed() < PATIENCE_AT_START).then(|| self.started + PATIENCE_AT_START);
         let idle = Instant::now() + Duration::from_secs(60);
         doubts.chain(self.save_due).chain(start).min().unwrap_or(idle)
     }
@@ -227,9 +236,8 @@ impl Keeper {
         self.save_due = None;
         let Some(path) = self.settings.memory.clone() else { return };
         let listings = self.believed.clone();
-        let saved = tokio::task::spawn_blocking(move || {
-            memory::save(&path, &listings, SystemTime::now())
-        });
+        let saved =
+            tokio::task::spawn_blocking(move || memory::save(&path, &listings, SystemTime::now()));
         match saved.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

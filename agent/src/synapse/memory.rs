@@ -38,7 +38,7 @@ pub enum Error {
     #[error("the catalog of before is not what this program writes")]
     Parse(#[source] serde_json::Error),
     #[error("cannot save the catalog")]
-    Write(#[source] std::io::Error),
+    Write(#[source] atomic_file::Error),
 }
 
 /// Reads what was saved, with its age. A missing file is an empty memory.
@@ -59,7 +59,7 @@ pub fn load(path: &Path, now: SystemTime) -> Result<(Listings, Duration), Error>
     let saved_at = UNIX_EPOCH + Duration::from_secs(file.saved_at);
     let listing = |children: BTreeMap<String, String>| {
         let records = children.into_iter().filter_map(|(znode, payload)| {
-            let record = Record::decode(&znode, payload.as_bytes()).ok()?;
+            let record = Record::decode(payload.as_bytes()).ok()?;
             Some(SeenRecord { znode, record })
         });
         let records = records.collect();
@@ -96,8 +96,9 @@ mod tests {
     fn what_was_saved_comes_back_with_its_age() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog.json");
-        let payload = br#"{"host":"10.0.0.1","port":31001,"name":"host1","labels":{"region:a":""}}"#;
-        let record = Record::decode("host1_0000000001", payload).unwrap();
+        let payload =
+            br#"{"host":"10.0.0.1","port":31001,"name":"host1","labels":{"region:a":""}}"#;
+        let record = Record::decode(payload).unwrap();
         let records = vec![SeenRecord { znode: "host1_0000000001".to_owned(), record }];
         let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let listing = Listing { records, refused: Vec::new(), generation: 0, read_at: at };

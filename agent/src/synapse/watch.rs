@@ -15,7 +15,8 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     loop {
-        let names: BTreeSet<_> = soa.borrow_and_update().configs.namespaces.keys().cloned().collect();
+        let names: BTreeSet<_> =
+            soa.borrow_and_update().configs.namespaces.keys().cloned().collect();
         wanted.send_if_modified(|current| {
             let changed = **current != names;
             if changed {

@@ -107,7 +107,7 @@ impl Host {
                 (name.parse().unwrap(), Arc::new(Pool { config: Arc::new(config), servers }))
             })
             .collect();
-        self.catalog.send_replace(Some(Arc::new(Catalog { pools })));
+        self.catalog.send_replace(Some(Arc::new(Catalog { pools, ..Catalog::default() })));
     }
 
     /// Waits until the status is as `wanted`, and returns it.

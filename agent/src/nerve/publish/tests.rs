@@ -13,7 +13,11 @@ use crate::{
 
 const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 
-fn registration(task: &str, port: u16, leaving: Option<&str>) -> (RegistrationKey, Arc<Registration>) {
+fn registration(
+    task: &str,
+    port: u16,
+    leaving: Option<&str>,
+) -> (RegistrationKey, Arc<Registration>) {
     let namespace: Namespace = "web.main".parse().unwrap();
     let task = TaskId(task.into());
     let record = Record {
@@ -45,7 +49,11 @@ fn registration(task: &str, port: u16, leaving: Option<&str>) -> (RegistrationKe
 }
 
 fn all(registrations: &[(RegistrationKey, Arc<Registration>)]) -> Registrations {
-    Registrations { complete: true, wanted: registrations.iter().cloned().collect(), refused: vec![] }
+    Registrations {
+        complete: true,
+        wanted: registrations.iter().cloned().collect(),
+        refused: vec![],
+    }
 }
 
 fn health(key: &RegistrationKey, state: State) -> HealthMap {
@@ -68,7 +76,11 @@ fn only_a_healthy_task_that_stays_is_wanted() {
     ] {
         let all = all(&[(key.clone(), Arc::clone(registration))]);
         let wanted = wanted(&all, &health);
-        assert_eq!((wanted.records.len(), wanted.undecided.len()), (records, undecided), "{health:?}");
+        assert_eq!(
+            (wanted.records.len(), wanted.undecided.len()),
+            (records, undecided),
+            "{health:?}"
+        );
         let out = super::away(&all, &health, HOST);
         assert_eq!(out.values().next().map(String::as_str), away, "{health:?}");
     }

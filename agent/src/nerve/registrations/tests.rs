@@ -16,7 +16,10 @@ fn soa(smartstack: &str, marathon: &str) -> Soa {
     let instances = instances::parse("web", &cluster, file, marathon).unwrap();
     let configs = soa_configs::Snapshot {
         namespaces: smartstack::parse("web", file, smartstack).unwrap().namespaces,
-        instances: instances.into_iter().map(|(i, config)| (("web".to_owned(), i), config)).collect(),
+        instances: instances
+            .into_iter()
+            .map(|(i, config)| (("web".to_owned(), i), config))
+            .collect(),
         cluster: Some(cluster),
         ..Default::default()
     };
@@ -24,7 +27,10 @@ fn soa(smartstack: &str, marathon: &str) -> Soa {
         tried: true,
         read: true,
         configs: Arc::new(configs),
-        places: vec!["superregion:norcal-devc".parse().unwrap(), "region:uswest1-devc".parse().unwrap()],
+        places: vec![
+            "superregion:norcal-devc".parse().unwrap(),
+            "region:uswest1-devc".parse().unwrap(),
+        ],
         register_marathon_services: true,
         problems: Vec::new(),
     }
@@ -98,8 +104,14 @@ fn one_wrong_namespace_does_not_keep_a_task_out_of_the_others() {
     let decided = decide(&running([plain("web", "web.main,web.nope,other.main")]), &soa);
     assert_eq!(decided.wanted.len(), 1);
     let reasons: Vec<_> = decided.refused.iter().map(|r| r.reason.as_str()).collect();
-    assert!(reasons.iter().any(|r| r.contains("add `nope:` to web/smartstack.yaml")), "{reasons:?}");
-    assert!(reasons.iter().any(|r| r.contains("add `main:` to other/smartstack.yaml")), "{reasons:?}");
+    assert!(
+        reasons.iter().any(|r| r.contains("add `nope:` to web/smartstack.yaml")),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons.iter().any(|r| r.contains("add `main:` to other/smartstack.yaml")),
+        "{reasons:?}"
+    );
 }
 
 #[test]
@@ -117,8 +129,11 @@ fn a_port_belongs_to_one_task_and_the_one_that_stays_wins() {
 #[test]
 fn local_processes_register_like_containers_and_health_goes_to_the_checked_port() {
     let soa = soa("main: {proxy_port: 1, healthcheck_port: 7000, healthcheck_uri: h}\n", "{}");
-    let task =
-        LocalTask { name: "web-1".to_owned(), namespaces: vec!["web.main".parse().unwrap()], port: 31001 };
+    let task = LocalTask {
+        name: "web-1".to_owned(),
+        namespaces: vec!["web.main".parse().unwrap()],
+        port: 31001,
+    };
     let local = LocalTasks { tasks: vec![task], problems: Vec::new() };
     let decided = registrations(&Containers::default(), &local, &soa, &host());
     let registration = decided.wanted.values().next().unwrap();

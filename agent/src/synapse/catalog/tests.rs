@@ -20,7 +20,7 @@ fn soa(text: &str) -> Soa {
 fn listing(payloads: &[&str]) -> BTreeMap<Namespace, Arc<Listing>> {
     let seen = |(n, payload): (usize, &&str)| {
         let znode = format!("h_{n:010}");
-        let record = Record::decode(&znode, payload.as_bytes()).unwrap();
+        let record = Record::decode(payload.as_bytes()).unwrap();
         SeenRecord { znode, record }
     };
     let records = payloads.iter().enumerate().map(seen).collect();
@@ -51,14 +51,18 @@ fn servers_are_the_records_of_this_place_without_duplicates() {
 
 #[test]
 fn a_local_server_on_its_way_out_is_known_as_leaving_at_once() {
-    let away = Away::from([(("web.main".parse().unwrap(), "10.0.0.1:1".parse().unwrap()), "drained".to_owned())]);
+    let away = Away::from([(
+        ("web.main".parse().unwrap(), "10.0.0.1:1".parse().unwrap()),
+        "drained".to_owned(),
+    )]);
     let catalog = assemble(&soa("main: {proxy_port: 1}"), &listing(&[NEAR]), Layout::V2, &away);
     assert!(catalog.pools.values().next().unwrap().servers[0].leaving);
 }
 
 #[test]
 fn what_is_not_known_yet_is_left_out_and_a_strange_place_is_refused_alone() {
-    let soa = soa("main: {proxy_port: 1, discover: habitat, advertise: [habitat]}\nro: {proxy_port: 2}");
+    let soa =
+        soa("main: {proxy_port: 1, discover: habitat, advertise: [habitat]}\nro: {proxy_port: 2}");
     let mut listings = listing(&[NEAR]);
     let catalog = assemble(&soa, &listings, Layout::V2, &Away::new());
     assert!(catalog.pools.is_empty());
