@@ -1,0 +1,66 @@
+//! A plain HTTP client: one connection a request, as real checkers do.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time};
+
+/// Why there is no answer.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Status and body.
+pub type Answer = (u16, String);
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// `GET path` from a port of this host.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn get(port: u16, path: &str) -> Result<Answer, Error> {
+    send(port, Method::GET, path, &[], "").await
+}
+
+/// `POST path` with a form.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn post(port: u16, path: &str, form: &str) -> Result<Answer, Error> {
+    let kind =
+        [("content-type", "application/x-www-form-urlencoded"), ("x-smartstack-client", "test")];
+    send(port, Method::POST, path, &kind, form).await
+}
+
+/// One request.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn send(
+    port: u16,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer, Error> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let exchange = async {
+        let stream = TcpStream::connect(address).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header("host", address.to_string()).header("connection", "close");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer =
+            sender.send_request(request.body(Full::new(Bytes::from(body.to_owned())))?).await?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await?.to_bytes();
+        connection.abort();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    };
+    time::timeout(LIMIT, exchange).await?
+}
