@@ -1,0 +1,127 @@
+//! What a path asks for (hacheck.md §3).
+
+use crate::{checks::Kind, names::is_service_character};
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route<'a> {
+    /// `/http/SVC/PORT/REST`, `/tcp/SVC/PORT[/REST]`
+    Check { kind: Kind, instance: Instance<'a>, rest: &'a str },
+    /// `/spool/SVC/PORT[/REST]`
+    Spool(Instance<'a>),
+    /// `/recent`
+    Recent,
+    /// `/status`
+    Status,
+    /// `/status/count`
+    Count,
+}
+
+/// Service and port as the path names them: right by their letters, nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Instance<'a> {
+    pub(super) service: &'a str,
+    pub(super) port: &'a str,
+}
+
+/// Reads a path as it was sent, still percent-encoded. `None`: there is no such thing.
+pub(super) fn parse(path: &str) -> Option<Route<'_>> {
+    match path {
+        "/recent" => return Some(Route::Recent),
+        "/status" => return Some(Route::Status),
+        "/status/count" => return Some(Route::Count),
+        _ => {}
+    }
+    let (protocol, path) = path.strip_prefix('/')?.split_once('/')?;
+    let (service, path) = path.split_once('/')?;
+    let (port, rest) = match path.split_once('/') {
+        Some((port, rest)) => (port, Some(rest)),
+        None => (path, None),
+    };
+    let is_service = !service.is_empty() && service.chars().all(is_service_character);
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_service || !is_port {
+        return None;
+    }
+    let instance = Instance { service, port };
+    match protocol {
+        // Only here the slash after the port is a must.
+        "http" => rest.map(|rest| Route::Check { kind: Kind::Http, instance, rest }),
+        "tcp" => Some(Route::Check { kind: Kind::Tcp, instance, rest: "" }),
+        "spool" => Some(Route::Spool(instance)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MAIN: Instance<'_> = Instance { service: "svc.main", port: "31000" };
+
+    fn http(rest: &str) -> Option<Route<'_>> {
+        Some(Route::Check { kind: Kind::Http, instance: MAIN, rest })
+    }
+
+    #[test]
+    fn every_route_is_found_and_nothing_else() {
+        let tcp = Some(Route::Check { kind: Kind::Tcp, instance: MAIN, rest: "" });
+        let zero = Instance { service: "all", port: "0" };
+        let cases = [
+            ("/http/svc.main/31000/status", http("status")),
+            ("/http/svc.main/31000/", http("")),
+            ("/http/svc.main/31000//a%20b/", http("/a%20b/")),
+            ("/http/svc.main/31000", None),
+            ("/tcp/svc.main/31000", tcp),
+            ("/tcp/svc.main/31000/", tcp),
+            ("/tcp/svc.main/31000/any/thing", tcp),
+            ("/spool/svc.main/31000", Some(Route::Spool(MAIN))),
+            ("/spool/svc.main/31000/status", Some(Route::Spool(MAIN))),
+            ("/spool/all/0/x", Some(Route::Spool(zero))),
+            ("/recent", Some(Route::Recent)),
+            ("/status", Some(Route::Status)),
+            ("/status/count", Some(Route::Count)),
+            ("/recent/", None),
+            ("/status/", None),
+            ("/status/count/", None),
+            ("/HTTP/svc.main/31000/status", None),
+            ("/redis/svc.main/31000/status", None),
+            ("/http/svc%2Emain/31000/status", None),
+            ("/http/svc main/31000/status", None),
+            ("/http//31000/status", None),
+            ("/http/svc.main//status", None),
+            ("/http/svc.main/x/status", None),
+            ("/http/svc.main/-1/status", None),
+            ("/http/svc.main", None),
+            ("//http/svc.main/31000/status", None),
+            ("http/svc.main/31000/status", None),
+            ("/", None),
+            ("", None),
+            ("*", None),
+        ];
+        for (path, route) in cases {
+            assert_eq!(parse(path), route, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_read_without_harm(path in "\\PC*") {
+            parse(&path);
+        }
+
+        #[test]
+        fn a_written_path_reads_back(
+            service in "[.a-zA-Z0-9_-]{1,20}",
+            port in "[0-9]{1,9}",
+            rest in "[ -~]{0,20}",
+        ) {
+            let instance = Instance { service: &service, port: &port };
+            let path = format!("/http/{service}/{port}/{rest}");
+            let expected = Route::Check { kind: Kind::Http, instance, rest: &rest };
+            prop_assert_eq!(parse(&path), Some(expected));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Who asked for what, for `/recent` and `/status/count` (hacheck.md §11).
+
+use std::collections::{BTreeMap, HashMap};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::{marks::UnixTime, names::ServiceName, server::Peer};
+
+/// More names than any host runs; someone is guessing.
+const MAX_SERVICES: usize = 10_000;
+/// Counters of all services together; hosts beyond count as one, `other`.
+const MAX_COUNTERS: usize = 100_000;
+
+/// Bounded memory of services asked about.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    services: HashMap<ServiceName, Service>,
+    counters: usize,
+}
+
+#[derive(Debug)]
+struct Service {
+    asked: UnixTime,
+    last: Option<Last>,
+    counts: HashMap<Asker, u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Asker {
+    Peer(Peer),
+    Other,
+}
+
+/// The last answer about a service.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    code: u16,
+    peer: Peer,
+    time: UnixTime,
+}
+
+/// `/recent`
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Recent {
+    seen_services: Vec<(String, Option<RecentAnswer>)>,
+    threshold_seconds: i64,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct RecentAnswer {
+    code: u16,
+    remote_ip: String,
+    ts: f64,
+}
+
+/// `/status/count`
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Counts {
+    service_access_counts: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+impl Seen {
+    /// `peer` asks about `service`.
+    pub(super) fn ask(&self, service: &ServiceName, peer: Peer, now: UnixTime) {
+        let state = &mut *self.state.lock();
+        if !state.services.contains_key(service) {
+            state.make_room();
+            let seen = Service { asked: now, last: None, counts: HashMap::new() };
+            state.services.insert(service.clone(), seen);
+        }
+        let Some(seen) = state.services.get_mut(service) else { return };
+        seen.asked = now;
+        let mut asker = Asker::Peer(peer);
+        if !seen.counts.contains_key(&asker) {
+            if state.counters >= MAX_COUNTERS {
+                asker = Asker::Other;
+            } else {
+                state.counters += 1;
+            }
+        }
+        *seen.counts.entry(asker).or_default() += 1;
+    }
+
+    /// `peer` has been told `code` about `service`.
+    pub(super) fn answer(&self, service: &ServiceName, peer: Peer, code: u16, now: UnixTime) {
+        if let Some(seen) = self.state.lock().services.get_mut(service) {
+            seen.last = Some(Last { code, peer, time: now });
+        }
+    }
+
+    /// Services asked about within the last `threshold` seconds, by name.
+    pub(super) fn recent(&self, threshold: i64, now: UnixTime) -> Recent {
+        // Exact up to hundreds of millions of years.
+        #[allow(clippy::cast_precision_loss)]
+        let since = now.seconds() - threshold as f64;
+        let state = self.state.lock();
+        let recent = state.services.iter().filter(|(_, seen)| seen.asked.seconds() >= since);
+        let mut seen_services: Vec<_> = recent
+            .map(|(service, seen)| (service.to_string(), seen.last.map(RecentAnswer::from)))
+            .collect();
+        drop(state);
+        seen_services.sort_by(|a, b| a.0.cmp(&b.0));
+        Recent { seen_services, threshold_seconds: threshold }
+    }
+
+    /// How often each peer has asked about each service since the start.
+    pub(super) fn counts(&self) -> Counts {
+        let state = self.state.lock();
+        let by_peer = |seen: &Service| {
+            seen.counts.iter().map(|(asker, count)| (asker.to_string(), *count)).collect()
+        };
+        let services = state.services.iter();
+        let service_access_counts =
+            services.map(|(service, seen)| (service.to_string(), by_peer(seen))).collect();
+        Counts { service_access_counts }
+    }
+}
+
+impl State {
+    /// Forgets the service that nobody has asked about for the longest time if there are too many.
+    fn make_room(&mut self) {
+        if self.services.len() < MAX_SERVICES {
+            return;
+        }
+        let age = |seen: &Service| seen.asked.seconds();
+        let oldest = self.services.iter().min_by(|(_, a), (_, b)| age(a).total_cmp(&age(b)));
+        let Some(oldest) = oldest.map(|(service, _)| service.clone()) else { return };
+        if let Some(forgotten) = self.services.remove(&oldest) {
+            let peers = forgotten.counts.keys().filter(|asker| **asker != Asker::Other);
+            self.counters -= peers.count();
+        }
+    }
+}
+
+impl std::fmt::Display for Asker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Peer(peer) => peer.fmt(f),
+            Self::Other => f.write_str("other"),
+        }
+    }
+}
+
+impl From<Last> for RecentAnswer {
+    fn from(last: Last) -> Self {
+        let (remote_ip, ts) = (last.peer.to_string(), last.time.seconds());
+        Self { code: last.code, remote_ip, ts }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(text: &str) -> Peer {
+        Peer::Ip(text.parse().unwrap())
+    }
+
+    fn at(seconds: f64) -> UnixTime {
+        UnixTime::new(seconds).unwrap()
+    }
+
+    fn service(name: &str) -> ServiceName {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn the_documents_have_the_form_that_halist_reads() {
+        let seen = Seen::default();
+        seen.ask(&service("b.main"), peer("127.0.0.1"), at(1000.5));
+        seen.answer(&service("b.main"), peer("127.0.0.1"), 599, at(1001.25));
+        seen.ask(&service("a.main"), peer("10.0.0.9"), at(1000.0));
+        seen.ask(&service("a.main"), peer("10.0.0.9"), at(1000.0));
+        seen.ask(&service("a.main"), Peer::Unix, at(1000.0));
+        seen.ask(&service("old.main"), peer("10.0.0.9"), at(300.0));
+        let recent = serde_json::to_string(&seen.recent(600, at(1002.0))).unwrap();
+        let expected = r#"{"seen_services":[["a.main",null],["b.main",{"code":599,"remote_ip":"127.0.0.1","ts":1001.25}]],"threshold_seconds":600}"#;
+        assert_eq!(recent, expected);
+        let counts = serde_json::to_string(&seen.counts()).unwrap();
+        let expected = r#"{"service_access_counts":{"a.main":{"10.0.0.9":2,"unix":1},"b.main":{"127.0.0.1":1},"old.main":{"10.0.0.9":1}}}"#;
+        assert_eq!(counts, expected);
+    }
+
+    #[test]
+    fn invented_names_push_out_old_ones_and_memory_stays_bounded() {
+        let seen = Seen::default();
+        for number in 0..MAX_SERVICES + 10 {
+            let now = at(1000.0 + f64::from(u32::try_from(number).unwrap()));
+            seen.ask(&service(&format!("svc{number}")), peer("10.0.0.9"), now);
+        }
+        let state = seen.state.lock();
+        assert_eq!((state.services.len(), state.counters), (MAX_SERVICES, MAX_SERVICES));
+        assert!(!state.services.contains_key(&service("svc9")));
+        assert!(state.services.contains_key(&service("svc10")));
+    }
+
+    #[test]
+    fn peers_beyond_the_limit_are_counted_together() {
+        let seen = Seen::default();
+        seen.state.lock().counters = MAX_COUNTERS - 1;
+        for last in [1, 2, 3, 1] {
+            seen.ask(&service("svc"), peer(&format!("10.0.0.{last}")), at(7.0));
+        }
+        let counts = serde_json::to_string(&seen.counts()).unwrap();
+        assert_eq!(counts, r#"{"service_access_counts":{"svc":{"10.0.0.1":2,"other":2}}}"#);
+    }
+}
