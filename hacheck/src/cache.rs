@@ -53,7 +53,7 @@ pub struct Cache<K, V> {
 #[derive(Debug)]
 struct Inner<K, V> {
     limits: Limits,
-    weigh: fn(&V) -> usize,
+    weigh: fn(&K, &V) -> usize,
     state: Mutex<State<K, V>>,
 }
 
@@ -86,9 +86,9 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Send + Sync + 'static,
 {
-    /// An empty cache, in which an answer counts as `weigh` bytes.
+    /// An empty cache, in which a key with its answer counts as `weigh` bytes.
     #[must_use]
-    pub fn new(limits: Limits, weigh: fn(&V) -> usize) -> Self {
+    pub fn new(limits: Limits, weigh: fn(&K, &V) -> usize) -> Self {
         let state = State {
             slots: HashMap::new(),
             bytes: 0,
@@ -144,7 +144,7 @@ where
         tokio::spawn(async move {
             let answer = Arc::new(check.await);
             if remember {
-                let bytes = (inner.weigh)(&answer);
+                let bytes = (inner.weigh)(&key, &answer);
                 inner.state.lock().keep(key, &answer, bytes, inner.limits.bytes);
             }
             answered.send_replace(Some(answer));

@@ -58,7 +58,9 @@ impl Checker {
             bytes: settings.cache_bytes,
         };
         let slots = Slots::new(settings.per_target, settings.in_total, settings.waiting);
-        let cache = Cache::new(limits, |outcome: &Outcome| outcome.body.len());
+        let cache = Cache::new(limits, |key: &CheckKey, outcome: &Outcome| {
+            key.bytes() + outcome.body.len()
+        });
         let timeout = settings.timeout;
         Self { inner: Arc::new(Inner { cache, slots: Arc::new(slots), timeout }) }
     }

@@ -17,7 +17,7 @@ pub mod checks;
 pub mod marks;
 pub mod names;
 pub mod network;
-//pub mod routes;
+pub mod routes;
 pub mod server;
 pub mod settings;
 pub mod target;

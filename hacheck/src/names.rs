@@ -4,6 +4,7 @@ mod host;
 mod local;
 mod service;
 
+pub(crate) use self::service::is_service_character;
 pub use self::{
     host::Host,
     local::{LocalAddresses, LocalAddressesTask},

@@ -29,7 +29,7 @@ pub struct CheckSettings {
     pub cache_time: Duration,
     /// How many answers are kept; default 20,000.
     pub cache_entries: usize,
-    /// How many bytes of bodies are kept; default 64 MiB.
+    /// How many bytes of paths, headers and bodies are kept; default 64 MiB.
     pub cache_bytes: usize,
     /// How long one check may take; default 10 s. Waiting for a turn does not count.
     pub timeout: Duration,

@@ -13,7 +13,7 @@ struct Service {
 impl Service {
     fn new(entries: usize, bytes: usize) -> Arc<Self> {
         let limits = Limits { lifetime: Duration::from_secs(1), entries, bytes };
-        Arc::new(Self { cache: Cache::new(limits, |_| 4), checks: Arc::default() })
+        Arc::new(Self { cache: Cache::new(limits, |_, _| 4), checks: Arc::default() })
     }
 
     async fn ask(&self, key: &'static str, freshness: Freshness) -> u32 {
@@ -107,7 +107,7 @@ async fn answers_beyond_the_limit_of_bytes_are_not_kept() {
 #[tokio::test]
 async fn a_check_that_panics_is_made_again() {
     let limits = Limits { lifetime: Duration::from_secs(60), entries: 10, bytes: 100 };
-    let cache: Cache<&str, u32> = Cache::new(limits, |_| 4);
+    let cache: Cache<&str, u32> = Cache::new(limits, |_, _| 4);
     let panicked = cache.get(&"svc", Freshness::Cached, || async { panic!("in a check") }).await;
     assert_eq!(panicked, None);
     let answer = cache.get(&"svc", Freshness::Cached, || async { 7 }).await;

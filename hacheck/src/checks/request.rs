@@ -66,6 +66,15 @@ impl CheckRequest {
     }
 }
 
+impl CheckKey {
+    /// Roughly what it holds of the memory.
+    pub(super) fn bytes(&self) -> usize {
+        let path = self.path_and_query.as_ref().map_or(0, |path| path.as_str().len());
+        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        path + headers.sum::<usize>()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,7 +114,8 @@ mod tests {
         let headers = [("host", "127.0.0.1:6666"), ("x-mode", "ro")];
         assert_eq!(plain.key(), request(Kind::Http, "/a", &headers).key());
         let service = "svc.other".parse().unwrap();
-        assert_eq!(plain.key(), CheckRequest { service, ..plain.clone() }.key());
+        let key = plain.key();
+        assert_eq!(key, CheckRequest { service, ..plain }.key());
         let tcp = request(Kind::Tcp, "/a", &[("x-mode", "ro")]);
         assert_eq!(tcp.key(), request(Kind::Tcp, "/b", &[]).key());
     }

@@ -19,9 +19,11 @@ use super::{Mark, MarkKey, UnixTime, format};
 const MAX_FILE: u64 = 64 * 1024;
 /// Bounds memory and the length of a reading.
 pub(super) const MAX_MARKS: usize = 100_000;
+/// Faults reported of one reading; a directory full of other files must not flood the log.
+const MAX_FAULTS: usize = 100;
 /// Where files are written before they get their name. Programs that list marks pass over
-/// directories, while any file beside the marks would be one (hacheck.md §9).
-const UNFINISHED: &str = ".unfinished";
+/// directories, while any file beside the marks would be one (hacheck.md §9). No service has a `~`.
+const UNFINISHED: &str = ".unfinished~";
 /// A file that has been left alone for so many seconds is not read again while its metadata is the
 /// same. Kernels stamp files by a coarse clock, so two writes in a row can look like one.
 const SETTLED_SECONDS: f64 = 2.0;
@@ -125,19 +127,11 @@ impl Spool {
             match self.read_file(&name, now) {
                 Ok(Some(file)) if file.mark.is_expired(now) => self.expire(&file.mark),
                 Ok(Some(file)) => {
-                    if let Some(fault) = file.fault {
-                        reading.faults.insert(name.clone(), fault.into());
-                    }
-                    reading.marks.insert(file.mark.key.clone(), Arc::clone(&file.mark));
+                    reading.take(&name, &file);
                     known.insert(name, file);
                 }
                 Ok(None) => {}
-                // A file that was removed meanwhile, or a dangling link: no mark (hacheck.md §9).
-                Err(Fault::Read(error)) if is_absent(&error) => {}
-                Err(fault) if reading.faults.len() < 100 => {
-                    reading.faults.insert(name, fault.to_string());
-                }
-                Err(_) => {}
+                Err(fault) => reading.take_fault(name, &fault),
             }
         }
         self.known = known;
@@ -195,6 +189,23 @@ impl Spool {
                 // It is in nobody's way; the next start tries again.
                 let _ = fs::remove_file(entry.path());
             }
+        }
+    }
+}
+
+impl Reading {
+    fn take(&mut self, name: &str, file: &Known) {
+        if let Some(fault) = file.fault {
+            self.faults.insert(name.to_owned(), fault.into());
+        }
+        self.marks.insert(file.mark.key.clone(), Arc::clone(&file.mark));
+    }
+
+    fn take_fault(&mut self, name: String, fault: &Fault) {
+        // A file that was removed meanwhile, or a dangling link: no mark (hacheck.md §9).
+        let is_gone = matches!(fault, Fault::Read(error) if is_absent(error));
+        if !is_gone && self.faults.len() < MAX_FAULTS {
+            self.faults.insert(name, fault.to_string());
         }
     }
 }

@@ -75,7 +75,10 @@ impl FromIterator<Arc<Mark>> for MarkTable {
 mod tests {
     use super::*;
 
-    fn table(marks: &[(&str, Option<f64>)]) -> MarkTable {
+    /// File name and expiration.
+    type Set<'a> = &'a [(&'a str, Option<f64>)];
+
+    fn table(marks: Set<'_>) -> MarkTable {
         let marks = marks.iter().map(|(name, expiration)| {
             Arc::new(Mark {
                 key: name.parse().unwrap(),
@@ -91,7 +94,7 @@ mod tests {
     fn the_widest_mark_that_has_not_expired_wins() {
         let past = Some(99.0);
         let everything = [("all", None), ("svc", None), ("svc:80", None)];
-        let cases: [(&[(&str, Option<f64>)], &str, Option<&str>); 14] = [
+        let cases: [(Set<'_>, &str, Option<&str>); 14] = [
             (&[], "svc:80", None),
             (&everything, "svc:80", Some("all")),
             (&everything[1..], "svc:80", Some("svc")),

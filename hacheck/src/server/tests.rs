@@ -124,7 +124,7 @@ async fn connections_beyond_the_limit_wait_and_are_served_in_turn() {
 
 #[tokio::test]
 async fn a_connection_ends_with_its_lifetime() {
-    let limits = Limits { lifetime: SHORT, grace: SHORT, ..Limits::default() };
+    let limits = Limits { lifetime: 5 * SHORT, grace: SHORT, ..Limits::default() };
     let server = start(limits);
     let mut kept = server.connect().await;
     kept.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();

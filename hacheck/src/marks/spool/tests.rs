@@ -110,9 +110,9 @@ fn removing_what_is_not_there_is_no_error() {
 fn what_a_crash_left_half_written_is_cleared() {
     let (root, mut spool) = spool();
     spool.write(&mark("svc", "")).unwrap();
-    put(&spool, ".unfinished/1-1", "{");
-    put(&spool, ".unfinished/1-2", "{");
-    let old = fs::File::open(spool.directory.join(".unfinished/1-1")).unwrap();
+    put(&spool, ".unfinished~/1-1", "{");
+    put(&spool, ".unfinished~/1-2", "{");
+    let old = fs::File::open(spool.directory.join(".unfinished~/1-1")).unwrap();
     old.set_modified(std::time::SystemTime::now() - 2 * ABANDONED).unwrap();
     let spool = Spool::open(&root.path().join("spool")).unwrap();
     let left = fs::read_dir(spool.directory.join(UNFINISHED)).unwrap();
