@@ -1,18 +1,23 @@
 //! The HAProxy rooms against the real HAProxy.
+#![expect(clippy::unwrap_used, reason = "what must not fail in a test may panic")]
 
 #[path = "haproxy/host.rs"]
 mod host;
 
-use std::sync::atomic::Ordering;
+use std::{num::NonZeroU32, sync::atomic::Ordering, time::Duration};
 
 use agent::{
     atomic_file::write,
-    synapse::{catalog::Server, haproxy::runtime::Scope},
+    synapse::{
+        catalog::Server,
+        haproxy::{Settings, runtime::Scope},
+    },
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use soa_configs::NamespaceConfig;
 use tokio::net::TcpListener;
 
 use self::host::{Host, Web, eventually, free_port, get, namespace};
@@ -259,10 +264,137 @@ async fn what_a_hand_changed_is_put_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_catalog_nothing_is_written_or_started() {
     let mut host = Host::start().await;
-    let pid = std::process::id();
-    assert!(!host.status.borrow_and_update().reachable, "{pid}");
+    // A keeper finishes its first turn before it stops.
     host.restart_keeper().await;
     assert!(!host.settings.config_file.exists());
     assert_eq!(std::fs::read_dir(host.dir.path()).unwrap().count(), 0);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weight_is_changed_in_place_and_other_options_by_replacement() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    let second = Web::start(host.address(), "second").await;
+    let with = |weight, backup| {
+        let changed = Server { weight: Some(weight), backup, ..second.server.clone() };
+        [(NS, namespace(port), vec![first.server.clone(), changed])]
+    };
+    host.set(with(1, false));
+    host.until_up(NS, &second.server).await;
+    let scope = Scope::All([NS.to_owned()].into());
+    let weight = || async {
+        let seen = host.runtime().observe(&scope).await.unwrap();
+        seen.backends[NS].servers.get(&second.server.name).map(|server| server.weight)
+    };
+    host.set(with(7, false));
+    eventually("it has the weight", || async { weight().await == Some(7) }).await;
+    host.set(with(7, true));
+    eventually("the file says backup", || async { host.config().contains(" weight 7 backup") })
+        .await;
+    let after = host.until_up(NS, &second.server).await;
+    assert_eq!((after.counters.reloads, after.counters.runtime_refusals), (0, 0));
+    let address = (host.address(), port);
+    for _ in 0..10 {
+        assert_eq!(get(address, "/").await, Some((200, "first".to_owned())), "a backup waits");
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_wait_for_a_reload_cost_one_and_servers_do_not_wait() {
+    let slow = |settings: &mut Settings| {
+        settings.reload_burst = NonZeroU32::MIN;
+        settings.reload_interval = Duration::from_secs(5);
+    };
+    let mut host = Host::start_with(slow).await;
+    let _hacheck = Web::hacheck(&host).await;
+    let port = free_port(host.address()).await;
+    let first = Web::start(host.address(), "first").await;
+    host.set([(NS, namespace(port), vec![first.server.clone()])]);
+    host.until_up(NS, &first.server).await;
+    let empty = |name| (name, namespace(0), vec![]);
+    host.set([(NS, namespace(port), vec![first.server.clone()]), empty("one.x")]);
+    host.until("the first reload", |s| s.counters.reloads == 1).await;
+    let second = Web::start(host.address(), "second").await;
+    let servers = || vec![first.server.clone(), second.server.clone()];
+    host.set([(NS, namespace(port), servers()), empty("one.x"), empty("two.x")]);
+    let waiting = host.until_up(NS, &second.server).await;
+    assert_eq!(waiting.counters.reloads, 1, "the server did not wait for the reload");
+    assert_ne!(waiting.fingerprint_running, waiting.fingerprint_wanted);
+    host.set([(NS, namespace(port), servers()), empty("one.x"), empty("three.x")]);
+    let done = host.until("the second reload", |s| s.counters.reloads == 2).await;
+    assert_eq!(done.fingerprint_running, done.fingerprint_wanted);
+    assert!(!host.config().contains("two.x"), "the newest catalog wins");
+    until_served_by(&host, port, "second").await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wedged_haproxy_is_reported_and_taken_up_again_without_a_reload() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    let before = host.until("settled", |status| status.reachable).await;
+    let worker = Pid::from_raw(i32::try_from(before.worker_pid.unwrap()).unwrap());
+    kill(worker, Signal::SIGSTOP).unwrap();
+    host.until("it is reported", |status| !status.reachable).await;
+    let second = Web::start(host.address(), "second").await;
+    host.set([(NS, namespace(port), vec![first.server.clone(), second.server.clone()])]);
+    eventually("the file is ready for it", || async {
+        host.config().contains(&second.server.name)
+    })
+    .await;
+    kill(worker, Signal::SIGCONT).unwrap();
+    let after = host.until_up(NS, &second.server).await;
+    assert_eq!((after.worker_pid, after.counters.reloads), (before.worker_pid, 0));
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_haproxy_with_a_foreign_configuration_is_taken_over() {
+    let mut host = Host::start().await;
+    let foreign = format!(
+        "global\n\tstats socket {} level admin expose-fd listeners\n\
+         defaults\n\ttimeout connect 1s\n\ttimeout client 1s\n\ttimeout server 1s\n\
+         listen stats\n\tmode http\n\tbind {}\n\tstats uri /\n",
+        host.settings.socket.display(),
+        host.settings.stats_bind
+    );
+    write(&host.settings.config_file, foreign.as_bytes()).unwrap();
+    let seen = host.until("it is seen", |status| status.reachable).await;
+    assert_eq!((seen.fingerprint_running, host.config()), (None, foreign.clone()));
+    let _hacheck = Web::hacheck(&host).await;
+    let port = free_port(host.address()).await;
+    let first = Web::start(host.address(), "first").await;
+    host.set([(NS, namespace(port), vec![first.server.clone()])]);
+    let taken = host.until_up(NS, &first.server).await;
+    assert_eq!(taken.counters.reloads, 1);
+    let kept = host.dir.path().join("haproxy.cfg.last-good");
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), foreign);
+    until_served_by(&host, port, "first").await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn header_values_arrive_as_they_were_written() {
+    let mut host = Host::start().await;
+    let hacheck = Web::hacheck(&host).await;
+    let port = free_port(host.address()).await;
+    let first = Web::start(host.address(), "first").await;
+    let value = r#"50% "of" \ %[src] $HOME ${HOME} 'a' #1; x"#;
+    let headers = || [("X-Odd".to_owned(), value.to_owned())].into_iter().collect();
+    let config = NamespaceConfig {
+        extra_headers: headers(),
+        extra_healthcheck_headers: headers(),
+        healthcheck_uri: "/st?a=%20b".to_owned(),
+        ..namespace(port)
+    };
+    host.set([(NS, config, vec![first.server.clone()])]);
+    host.until_up(NS, &first.server).await;
+    assert_eq!(get((host.address(), port), "/").await, Some((200, "first".to_owned())));
+    assert!(first.last_request().contains(&format!("x-odd: {value}\r\n")));
+    eventually("the check asks", || async { !hacheck.last_request().is_empty() }).await;
+    let check = hacheck.last_request();
+    assert!(check.starts_with("GET /http/web.main/0/st?a=%20b HTTP/1.1\r\n"), "{check}");
+    assert!(check.contains(&format!("x-odd: {value}\r\n")), "{check}");
+    assert!(check.contains(&format!("; name={NS}/{};", first.server.name)), "{check}");
     host.stop().await;
 }

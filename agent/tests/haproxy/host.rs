@@ -16,6 +16,7 @@ use agent::synapse::{
     catalog::{Catalog, Pool, Server},
     haproxy::{self, Settings, Status, process, runtime::Runtime},
 };
+use parking_lot::Mutex;
 use soa_configs::{Mode, NamespaceConfig};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -28,11 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Host {
-    pub dir: tempfile::TempDir,
-    pub settings: Settings,
-    pub catalog: watch::Sender<Option<Arc<Catalog>>>,
-    pub status: watch::Receiver<Arc<Status>>,
+pub(crate) struct Host {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) settings: Settings,
+    pub(crate) catalog: watch::Sender<Option<Arc<Catalog>>>,
+    pub(crate) status: watch::Receiver<Arc<Status>>,
     stop_keeper: CancellationToken,
     keeper: JoinHandle<()>,
     stop_process: CancellationToken,
@@ -40,22 +41,22 @@ pub struct Host {
 }
 
 /// A loopback address that no other test uses.
-pub fn own_address() -> Ipv4Addr {
+pub(crate) fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, high | 0x40, low, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-pub async fn free_port(address: impl Into<IpAddr>) -> u16 {
+pub(crate) async fn free_port(address: impl Into<IpAddr>) -> u16 {
     TcpListener::bind((address.into(), 0)).await.unwrap().local_addr().unwrap().port()
 }
 
 impl Host {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let address = own_address();
         let mut settings = Settings {
@@ -69,6 +70,7 @@ impl Host {
             program: "/usr/sbin/haproxy".into(),
             log: None,
             command_timeout: Duration::from_secs(2),
+            compare_interval: Duration::from_millis(500),
             ..Settings::default()
         };
         change(&mut settings);
@@ -79,7 +81,7 @@ impl Host {
         Self { dir, settings, catalog, status, stop_keeper, keeper, stop_process, process }
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop_keeper.cancel();
         self.keeper.await.unwrap();
         self.stop_process.cancel();
@@ -87,17 +89,17 @@ impl Host {
     }
 
     /// As an upgrade of the agent does.
-    pub async fn restart_keeper(&mut self) {
+    pub(crate) async fn restart_keeper(&mut self) {
         self.stop_keeper.cancel();
         (&mut self.keeper).await.unwrap();
         (self.status, self.stop_keeper, self.keeper) = keep(&self.settings, &self.catalog);
     }
 
-    pub fn address(&self) -> IpAddr {
+    pub(crate) fn address(&self) -> IpAddr {
         self.settings.bind_address
     }
 
-    pub fn set<'a>(
+    pub(crate) fn set<'a>(
         &self,
         pools: impl IntoIterator<Item = (&'a str, NamespaceConfig, Vec<Server>)>,
     ) {
@@ -111,7 +113,11 @@ impl Host {
     }
 
     /// Waits until the status is as `wanted`, and returns it.
-    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Status) -> bool) -> Arc<Status> {
+    pub(crate) async fn until(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&Status) -> bool,
+    ) -> Arc<Status> {
         let last = self.status.clone();
         match time::timeout(PATIENCE, self.status.wait_for(|status| wanted(status))).await {
             Ok(status) => Arc::clone(&status.unwrap()),
@@ -119,18 +125,18 @@ impl Host {
         }
     }
 
-    pub async fn until_up(&mut self, backend: &str, server: &Server) -> Arc<Status> {
+    pub(crate) async fn until_up(&mut self, backend: &str, server: &Server) -> Arc<Status> {
         let up = |status: &Status| {
             status.server(backend, &server.name).is_some_and(|seen| seen.status.starts_with("UP"))
         };
         self.until(&format!("{} is up", server.name), up).await
     }
 
-    pub fn runtime(&self) -> Runtime {
+    pub(crate) fn runtime(&self) -> Runtime {
         Runtime::new(self.settings.socket.clone(), Duration::from_secs(2))
     }
 
-    pub fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         std::fs::read_to_string(&self.settings.config_file).unwrap_or_default()
     }
 }
@@ -145,7 +151,7 @@ fn keep(settings: &Settings, catalog: &watch::Sender<Option<Arc<Catalog>>>) -> K
 }
 
 /// Waits until `condition` holds.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     let wait = async {
         while !condition().await {
             time::sleep(Duration::from_millis(20)).await;
@@ -154,7 +160,7 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn
     assert!(time::timeout(PATIENCE, wait).await.is_ok(), "never: {what}");
 }
 
-pub fn namespace(port: u16) -> NamespaceConfig {
+pub(crate) fn namespace(port: u16) -> NamespaceConfig {
     NamespaceConfig {
         proxy_port: NonZeroU16::new(port),
         mode: Mode::Http,
@@ -176,11 +182,12 @@ pub fn namespace(port: u16) -> NamespaceConfig {
     }
 }
 
-/// Answers every request with its name; `/hold` only once it is released.
-pub struct Web {
-    pub server: Server,
-    pub held: Arc<AtomicUsize>,
-    pub release: CancellationToken,
+/// Answers every request with its name and keeps the last one; `/hold` only once it is released.
+pub(crate) struct Web {
+    pub(crate) server: Server,
+    pub(crate) held: Arc<AtomicUsize>,
+    pub(crate) release: CancellationToken,
+    last: Arc<Mutex<String>>,
     task: JoinHandle<()>,
 }
 
@@ -191,7 +198,7 @@ impl Drop for Web {
 }
 
 impl Web {
-    pub async fn start(address: IpAddr, name: &str) -> Self {
+    pub(crate) async fn start(address: IpAddr, name: &str) -> Self {
         Self::on(TcpListener::bind((address, 0)).await.unwrap(), name)
     }
 
@@ -200,10 +207,16 @@ impl Web {
         let held = Arc::new(AtomicUsize::new(0));
         let release = CancellationToken::new();
         let reply = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len());
-        let (counter, released) = (Arc::clone(&held), release.clone());
+        let last = Arc::new(Mutex::new(String::new()));
+        let answer = Answer {
+            reply,
+            held: Arc::clone(&held),
+            release: release.clone(),
+            last: Arc::clone(&last),
+        };
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, reply.clone(), Arc::clone(&counter), released.clone()));
+                tokio::spawn(answer.clone().run(stream));
             }
         });
         let server = Server {
@@ -213,43 +226,53 @@ impl Web {
             backup: false,
             leaving: false,
         };
-        Self { server, held, release, task }
+        Self { server, held, release, last, task }
+    }
+
+    pub(crate) fn last_request(&self) -> String {
+        self.last.lock().clone()
     }
 
     /// Plays hacheck: says that all is well.
-    pub async fn hacheck(host: &Host) -> Self {
+    pub(crate) async fn hacheck(host: &Host) -> Self {
         let address = SocketAddr::new(host.address(), host.settings.hacheck_port);
         Self::on(TcpListener::bind(address).await.unwrap(), "well")
     }
 }
 
-async fn answer(
-    mut stream: TcpStream,
+#[derive(Clone)]
+struct Answer {
     reply: String,
     held: Arc<AtomicUsize>,
     release: CancellationToken,
-) {
-    let mut request = Vec::new();
-    loop {
-        while !request.windows(4).any(|window| window == b"\r\n\r\n") {
-            match stream.read_buf(&mut request).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
+    last: Arc<Mutex<String>>,
+}
+
+impl Answer {
+    async fn run(self, mut stream: TcpStream) {
+        let mut request = Vec::new();
+        loop {
+            while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+                match stream.read_buf(&mut request).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(_) => {}
+                }
             }
-        }
-        if request.starts_with(b"GET /hold") {
-            held.fetch_add(1, Ordering::SeqCst);
-            release.cancelled().await;
-        }
-        request.clear();
-        if stream.write_all(reply.as_bytes()).await.is_err() {
-            return;
+            if request.starts_with(b"GET /hold") {
+                self.held.fetch_add(1, Ordering::SeqCst);
+                self.release.cancelled().await;
+            }
+            *self.last.lock() = String::from_utf8_lossy(&request).into_owned();
+            request.clear();
+            if stream.write_all(self.reply.as_bytes()).await.is_err() {
+                return;
+            }
         }
     }
 }
 
 /// Status and body of one request; `None` if there was no answer.
-pub async fn get(address: impl Into<SocketAddr>, path: &str) -> Option<(u16, String)> {
+pub(crate) async fn get(address: impl Into<SocketAddr>, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address.into()).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;

@@ -145,7 +145,9 @@ mod tests {
         let missing = check(&settings(&dir, "/nowhere/haproxy"), "").await.unwrap_err();
         assert!(matches!(missing, Error::Run { .. }), "{missing}");
         let script = dir.path().join("hangs");
-        std::os::unix::fs::symlink("/usr/bin/yes", &script).unwrap();
+        atomic_file::write(&script, b"#!/bin/sh\nexec sleep 60\n").unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&script, executable).unwrap();
         let hangs = check(&settings(&dir, &script.display().to_string()), "").await.unwrap_err();
         assert!(matches!(hangs, Error::Timeout { .. }), "{hangs}");
     }

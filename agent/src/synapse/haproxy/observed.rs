@@ -124,6 +124,9 @@ pub fn servers_state(text: &str) -> Result<BTreeMap<String, Backend>, Unreadable
     }
     let header = lines.next().and_then(|line| line.strip_prefix('#'));
     let header: Vec<_> = header.unwrap_or_default().split_ascii_whitespace().collect();
+    if !header.contains(&"be_name") {
+        return Err(fail("no header".to_owned()));
+    }
     let mut backends = BTreeMap::<String, Backend>::new();
     for line in lines {
         let words: Vec<_> = line.split_ascii_whitespace().collect();

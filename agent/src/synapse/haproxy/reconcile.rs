@@ -35,8 +35,6 @@ use crate::synapse::catalog::Catalog;
 const LOOK: Duration = Duration::from_secs(2);
 /// The same while HAProxy does not answer.
 const LOOK_WHEN_AWAY: Duration = Duration::from_millis(500);
-/// Between two comparisons of everything.
-const FULL: Duration = Duration::from_secs(10);
 /// Between two looks at servers that are leaving or to be deleted; their idle connections end
 /// within about 6 s (synapse.md §13.3).
 const ATTENTION: Duration = Duration::from_secs(1);
@@ -148,12 +146,24 @@ impl<L: Limit> Keeper<L> {
             }
             let wake = self.next_wake();
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 // Cancel-safe: a change that is missed here is seen by the next `changed`.
-                changed = self.catalog.changed() => if changed.is_err() { return },
+                changed = self.catalog.changed() => if changed.is_err() { break },
                 () = self.disk.finished() => self.publish(),
                 () = time::sleep_until(wake) => {}
             }
+        }
+        self.leave().await;
+    }
+
+    /// HAProxy runs on by itself; it must find all servers in its file when it restarts.
+    async fn leave(mut self) {
+        self.disk.settle().await;
+        if let Some(target) = self.target.take()
+            && self.disk.due(&target).is_some()
+        {
+            self.disk.start(target);
+            self.disk.settle().await;
         }
     }
 

@@ -51,6 +51,9 @@ pub struct Settings {
     pub check_timeout: Duration,
     /// Deadline for the proof that a reload succeeded. Default 10 s.
     pub proof_timeout: Duration,
+    /// Between two comparisons of everything with what runs; drift is repaired and a changed
+    /// template noticed within this time. Default 10 s.
+    pub compare_interval: Duration,
     /// Mixed into the order of server lines, so that hosts do not all begin with the same server.
     /// Default 0; the daemon sets it from the host name.
     pub order_seed: u64,
@@ -78,6 +81,7 @@ impl Default for Settings {
             command_timeout: Duration::from_secs(5),
             check_timeout: Duration::from_secs(30),
             proof_timeout: Duration::from_secs(10),
+            compare_interval: Duration::from_secs(10),
             order_seed: 0,
         }
     }

@@ -21,7 +21,7 @@ use super::{
         runtime::{self, Scope},
         status::LastReload,
     },
-    AFTER_FAILURE, ATTENTION, FULL, Keeper, LOOK, LOOK_WHEN_AWAY,
+    AFTER_FAILURE, ATTENTION, Keeper, LOOK, LOOK_WHEN_AWAY,
 };
 use crate::synapse::catalog::Catalog;
 
@@ -58,7 +58,7 @@ impl<L: Limit> Keeper<L> {
         };
         self.clock.look = now + LOOK;
         if full {
-            self.clock.full = now + FULL;
+            self.clock.full = now + self.settings.compare_interval;
         }
         self.saw(Some(&observed.info));
         if self.is_new_worker(&observed.info) && !full {
@@ -261,6 +261,10 @@ impl<L: Limit> Keeper<L> {
             self.take_ids(&observed);
         } else {
             self.settled(&observed);
+            if full {
+                self.refusals = 0;
+                self.runtime_alarm = None;
+            }
             if full && plan.reload.is_none() {
                 self.no_reload_needed(&observed.info);
             }
@@ -337,8 +341,6 @@ impl<L: Limit> Keeper<L> {
     fn settled(&mut self, observed: &Observed) {
         self.pending.retain(|server| !observed.backends.contains_key(&server.backend));
         self.replacing.retain(|server, _| !observed.backends.contains_key(&server.backend));
-        self.refusals = 0;
-        self.runtime_alarm = None;
     }
 
     /// What failed to reload is not asked for any more.
