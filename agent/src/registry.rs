@@ -63,7 +63,8 @@ pub struct Wanted {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     pub connected: bool,
-    /// The znode of each record that is in the registry.
+    /// The path of the znode of each record that is in the registry. A record that is no longer
+    /// wanted stays here until its znode is known to be gone.
     pub records: BTreeMap<RecordKey, String>,
     /// Why a record is not there yet.
     pub failures: BTreeMap<RecordKey, String>,
@@ -80,9 +81,9 @@ pub struct Observed {
 /// The records of one namespace, as of one complete read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// Ordered by znode name.
+    /// Ordered by the path of the znode.
     pub records: Vec<SeenRecord>,
-    /// Children that could not be understood: znode name and reason.
+    /// Children that could not be understood: path of the znode and reason.
     pub refused: Vec<(String, String)>,
     /// Grows with every read of this namespace, also when nothing changed; tells a confirming read
     /// from the first one.
@@ -90,7 +91,7 @@ pub struct Listing {
     pub read_at: SystemTime,
 }
 
-/// A record and the znode it was read from.
+/// A record and the path of the znode it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenRecord {
     pub znode: String,

@@ -17,6 +17,7 @@ mod operation;
 mod plan;
 mod publish;
 mod session;
+mod turns;
 mod write;
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};

@@ -42,13 +42,18 @@ async fn a_cut_connection_keeps_the_records_and_sees_what_was_missed() {
     let (server, _dir, settings) = fleet().await;
     let client = server.client().await.unwrap();
     let relay = Relay::to(server.address()).await.unwrap();
-    let mut host = Host::start(Settings { hosts: relay.address().to_string(), ..settings });
+    let mut host = Host::start(Settings {
+        hosts: relay.address().to_string(),
+        session_timeout: Duration::from_secs(10),
+        ..settings
+    });
     host.watch(&["web.main"]);
     host.want(&[wish(WEB, 1)]);
     host.published(stands(1)).await;
     host.observed(|o| ports(o, "web.main") == Some(vec![1])).await;
-    // First shorter than the patience with a client, then longer.
-    for (port, outage) in [(2, 300), (3, 4000)] {
+    // The client comes back by itself from the first outage. After the second its own next attempt
+    // would come when the session is lost.
+    for (port, outage) in [(2, 300), (3, 7000)] {
         relay.cut();
         host.observed(|o| !o.connected).await;
         put(&client, WEB, "host2", &format!(r#"{{"host":"10.0.0.2","port":{port}}}"#)).await;

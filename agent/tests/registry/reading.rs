@@ -1,8 +1,11 @@
 //! What other hosts write is seen.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent::registry::{Layout, zookeeper::Settings};
+
+use end_to_end::Relay;
+use zookeeper_client::{AuthId, Permission};
 
 use crate::host::{Host, WEB, children, fleet, namespace, ports, put};
 
@@ -18,18 +21,14 @@ async fn a_foreign_record_is_seen_and_its_end_too() {
     host.watch(&["web.main"]);
     host.observed(|o| o.connected && ports(o, "web.main") == Some(vec![])).await;
     assert!(client.check_stat(WEB).await.unwrap().is_some(), "the parent was made");
-    let mut slowest = Duration::ZERO;
     for port in 1..=20 {
         let path = put(&client, WEB, "host2", &payload(port)).await;
-        let written = Instant::now();
         let observed = host.observed(|o| ports(o, "web.main") == Some(vec![port])).await;
-        slowest = slowest.max(written.elapsed());
         let listing = &observed.namespaces[&namespace("web.main")];
         assert_eq!(listing.records[0].znode, path);
         client.delete(&path, None).await.unwrap();
         host.observed(|o| ports(o, "web.main") == Some(vec![])).await;
     }
-    println!("slowest of 20: {slowest:?}");
     host.stop().await;
 }
 
@@ -42,10 +41,7 @@ async fn garbage_is_refused_one_by_one() {
     put(&client, WEB, "name", r#"{"host":"10.0.0.2","port":2,"name":"a\n server b"}"#).await;
     put(&client, WEB, "long", &"x".repeat(100_000)).await;
     let locked = put(&client, WEB, "locked", &payload(3)).await;
-    let nobody = [zookeeper_client::Acl::new(
-        zookeeper_client::Permission::WRITE,
-        zookeeper_client::AuthId::anyone(),
-    )];
+    let nobody = [zookeeper_client::Acl::new(Permission::WRITE, AuthId::anyone())];
     client.set_acl(&locked, &nobody, None).await.unwrap();
     let mut host = Host::start(settings);
     host.watch(&["web.main"]);
@@ -66,6 +62,28 @@ async fn garbage_is_refused_one_by_one() {
             ("name_0000000002", r"name `a\n server b` holds more than A-Za-z0-9_.:-"),
         ]
     );
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_may_not_be_read_harms_only_itself() {
+    let (server, _dir, settings) = fleet().await;
+    let client = server.client().await.unwrap();
+    let locked = "/smartstack/global/locked.main";
+    put(&client, locked, "host2", &payload(1)).await;
+    let write_only =
+        [zookeeper_client::Acl::new(Permission::WRITE | Permission::CREATE, AuthId::anyone())];
+    client.set_acl(locked, &write_only, None).await.unwrap();
+    let mut host = Host::start(settings);
+    host.watch(&["web.main", "locked.main"]);
+    host.want(&[crate::host::wish(locked, 7)]);
+    for port in 1..=3 {
+        put(&client, WEB, "host2", &payload(port)).await;
+        let seen = (1..=port).collect::<Vec<_>>();
+        let observed = host.observed(|o| ports(o, "web.main") == Some(seen.clone())).await;
+        assert!(observed.connected && ports(&observed, "locked.main").is_none());
+    }
+    host.published(|p| p.records.len() == 1).await;
     host.stop().await;
 }
 
@@ -153,5 +171,28 @@ async fn three_hundred_namespaces_with_three_records_each_are_written_and_seen()
     host.published(|p| p.records.is_empty()).await;
     host.observed(|o| names.iter().all(|name| ports(o, name) == Some(vec![]))).await;
     assert_eq!(children(&client, "/smartstack/global/service299.main").await, [""; 0]);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_paths_than_one_session_can_watch_are_spread_over_two() {
+    let (server, _dir, settings) = fleet().await;
+    let relay = Relay::to(server.address()).await.unwrap();
+    let mut host = Host::start(Settings { hosts: relay.address().to_string(), ..settings });
+    // About 150,000 bytes, which one session would not survive.
+    let names: Vec<String> = (0..700).map(|i| format!("{}{i}.main", "s".repeat(190))).collect();
+    host.watch(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    host.observed(|o| o.namespaces.len() == 700).await;
+    let sessions = server.ask("cons").await.unwrap().matches("sid=0x").count();
+    assert_eq!(sessions, 3, "one for records, two for watches");
+    relay.cut();
+    host.observed(|o| !o.connected).await;
+    relay.mend();
+    host.observed(|o| o.connected).await;
+    let client = server.client().await.unwrap();
+    for name in [&names[0], &names[699]] {
+        put(&client, &format!("/smartstack/global/{name}"), "host2", &payload(1)).await;
+        host.observed(|o| ports(o, name) == Some(vec![1])).await;
+    }
     host.stop().await;
 }

@@ -184,6 +184,9 @@ async fn a_missing_chroot_is_made_and_paths_stand_under_it() {
     host.observed(|o| crate::host::ports(o, "web.main") == Some(vec![1])).await;
     let inside = format!("/fleet/east{WEB}");
     assert_eq!(children(&client, &inside).await, ["host1_0000000000"]);
+    client.delete(&format!("{inside}/host1_0000000000"), None).await.unwrap();
+    eventually("it comes back", async || children(&client, &inside).await == ["host1_0000000001"])
+        .await;
     host.stop().await;
     assert_eq!(children(&client, &inside).await, [""; 0], "withdrawn");
 }

@@ -12,12 +12,13 @@ use std::{
     path::PathBuf,
 };
 
+use futures_util::{StreamExt, stream};
 use tracing::{debug, info};
 use zookeeper_client::{Client, Error};
 
 use self::ledger::Ledger;
 use super::{
-    operation::bounded,
+    operation::{PIPELINE, bounded},
     plan::Nodes,
     write::{children_named_by, delete_all},
 };
@@ -138,22 +139,25 @@ async fn search(
 ) -> Result<BTreeMap<String, Leftover>, Error> {
     // The server at hand may lag behind the one that the earlier session wrote to.
     bounded(client.sync("/")).await?;
-    let mut found = BTreeMap::new();
-    for parent in parents {
-        for path in children_named_by(client, &parent, instance_id).await? {
-            let (payload, stat) = match bounded(client.get_data(&path)).await {
-                Ok(read) => read,
-                Err(Error::NoNode | Error::NoAuth) => continue,
-                Err(error) => return Err(error),
-            };
-            if owners.contains(&stat.ephemeral_owner) {
-                let server = Record::decode(&payload).ok().map(|record| (record.host, record.port));
-                let (parent, owner) = (parent.clone(), stat.ephemeral_owner);
-                found.insert(path, Leftover { parent, owner, server });
-            }
-        }
-    }
-    Ok(found)
+    let list = async |parent: ParentPath| {
+        let paths = children_named_by(client, &parent, instance_id).await?;
+        Ok(paths.into_iter().map(|path| (parent.clone(), path)).collect())
+    };
+    let lists: Vec<Result<Vec<_>, Error>> =
+        stream::iter(parents).map(list).buffer_unordered(PIPELINE).collect().await;
+    let children: Vec<_> = lists.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+    let read = async |(parent, path): (ParentPath, String)| {
+        let (payload, stat) = match bounded(client.get_data(&path)).await {
+            Err(Error::NoNode | Error::NoAuth) => return Ok(None),
+            read => read?,
+        };
+        let server = Record::decode(&payload).ok().map(|record| (record.host, record.port));
+        let leftover = Leftover { parent, owner: stat.ephemeral_owner, server };
+        Ok(owners.contains(&leftover.owner).then_some((path, leftover)))
+    };
+    let found: Vec<Result<Option<_>, Error>> =
+        stream::iter(children).map(read).buffer_unordered(PIPELINE).collect().await;
+    found.into_iter().filter_map(Result::transpose).collect()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 use zookeeper_client::{Client, Error};
 
 use super::{
-    operation::{PIPELINE, bounded, make_parent},
+    operation::{PIPELINE, bounded, is_answer, make_parent},
     session::{Link, Session},
 };
 use crate::{
@@ -168,11 +168,14 @@ impl Follower {
         error: &Unread,
         pass: Pass,
     ) -> Option<Pass> {
+        // The first failure is often just the end of a connection.
         if waits.failures() == 1 {
             warn!(namespace = %self.namespace, %error, "cannot read records; keeping the last");
         }
         let wait = waits.after_failure();
-        if waits.failures().is_multiple_of(DOUBTFUL) && matches!(error, Unread::ZooKeeper(_)) {
+        // One bad namespace must not cost the others their session.
+        let silent = matches!(error, Unread::ZooKeeper(error) if !is_answer(error));
+        if silent && waits.failures().is_multiple_of(DOUBTFUL) {
             session.doubt();
         }
         tokio::select! {

@@ -10,10 +10,6 @@ use std::{
 };
 
 use futures_util::future::pending;
-use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-};
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -25,9 +21,10 @@ use zookeeper_client::Error;
 use super::{
     OnStop, Settings,
     leftovers::Leftovers,
-    operation::{PIPELINE, bounded, is_answer},
+    operation::{bounded, is_answer},
     plan::{self, Missing, Node, Nodes},
     session::{Link, Session},
+    turns::Turns,
     write::{create_all, delete_all, owned},
 };
 use crate::{
@@ -41,17 +38,8 @@ const HERD: Duration = Duration::from_millis(500);
 /// Waits after a pass that was cut off.
 const PASS_RETRY: Backoff = Backoff::fixed(50, 1000);
 
-/// Waits of one record that the server refuses; the others do not wait with it.
-const RECORD_RETRY: Backoff = Backoff::fixed(200, 10_000);
-
 /// Passes cut off in a row over one connection before the client is held to be dead.
 const DOUBTFUL: u32 = 3;
-
-struct Failure {
-    reason: String,
-    waits: Waits,
-    retry_at: Instant,
-}
 
 pub(super) struct Publisher {
     settings: Settings,
@@ -59,16 +47,14 @@ pub(super) struct Publisher {
     wanted: watch::Receiver<Arc<Wanted>>,
     observed: watch::Receiver<Arc<Observed>>,
     published: watch::Sender<Arc<Published>>,
-    limiter: DefaultDirectRateLimiter,
+    turns: Turns,
     /// The session whose nodes these are, and the connection over which they were last checked.
     session: Option<i64>,
     connection: u64,
     nodes: Nodes,
     /// Replaced or double nodes of ours.
     doomed: BTreeSet<String>,
-    failures: BTreeMap<RecordKey, Failure>,
     check_at: Instant,
-    create_at: Instant,
     waits: Waits,
 }
 
@@ -80,21 +66,19 @@ impl Publisher {
         observed: watch::Receiver<Arc<Observed>>,
         published: watch::Sender<Arc<Published>>,
     ) -> Self {
-        let limiter = RateLimiter::direct(Quota::per_second(settings.creates_per_second));
+        let turns = Turns::new(settings.creates_per_second);
         Self {
             settings,
             link,
             wanted,
             observed,
             published,
-            limiter,
+            turns,
             session: None,
             connection: 0,
             nodes: Nodes::new(),
             doomed: BTreeSet::new(),
-            failures: BTreeMap::new(),
             check_at: Instant::now(),
-            create_at: Instant::now(),
             waits: PASS_RETRY.waits(),
         }
     }
@@ -104,7 +88,7 @@ impl Publisher {
         let mut leftovers = Leftovers::load(dir.clone(), instance_id.clone()).await;
         stop.run_until_cancelled(self.serve(&mut leftovers)).await;
         if self.settings.on_stop == OnStop::Withdraw {
-            self.withdraw().await;
+            self.withdraw(&mut leftovers).await;
         }
     }
 
@@ -153,14 +137,15 @@ impl Publisher {
     /// Takes note of a new session or connection.
     fn join(&mut self, session: &Session, leftovers: &mut Leftovers) {
         if self.session != Some(session.id()) {
+            let mut from = Instant::now();
             if let Some(old) = self.session.replace(session.id()) {
                 info!(records = self.nodes.len(), "session lost; writing all records again");
                 leftovers.retire(old);
-                self.create_at = Instant::now() + HERD.mul_f64(random());
+                from += HERD.mul_f64(random());
             }
+            self.turns.restart(from);
             self.nodes.clear();
             self.doomed.clear();
-            self.failures.clear();
         }
         if self.connection != session.connection {
             self.connection = session.connection;
@@ -248,6 +233,8 @@ impl Publisher {
         let payload = match bounded(session.client.get_data(&path)).await {
             Ok((payload, _)) => payload,
             Err(Error::NoNode) => return Ok(()),
+            // Unreadable, so it is of no use to anybody.
+            Err(error) if is_answer(&error) => Vec::new(),
             Err(error) => return Err(error),
         };
         match plan::adopter(&path, &payload, &plan::missing(&self.nodes, wanted)) {
@@ -269,8 +256,8 @@ impl Publisher {
         wanted: &Wanted,
         leftovers: &mut Leftovers,
     ) -> Result<Option<Instant>, Error> {
-        self.failures.retain(|key, _| wanted.records.contains_key(key));
-        let (batch, more_at) = self.batch(plan::missing(&self.nodes, wanted));
+        self.turns.forget_unwanted(wanted);
+        let (batch, more_at) = self.turns.next(plan::missing(&self.nodes, wanted));
         if batch.is_empty() {
             return Ok(more_at);
         }
@@ -286,7 +273,7 @@ impl Publisher {
                     self.stand(missing.key, Node { path, payload: missing.payload, seen: false });
                 }
                 Err(error) => {
-                    self.fail(missing.key, format!("cannot write it: {error}"));
+                    self.turns.failed(missing.key, format!("cannot write it: {error}"));
                     if !is_answer(&error) {
                         outcome = Err(error);
                     }
@@ -297,47 +284,11 @@ impl Publisher {
         if !self.doomed.is_empty() { outcome.map(|_| Some(Instant::now())) } else { outcome }
     }
 
-    /// The records to write now, within the pipeline and the rate, and when to look again.
-    fn batch(&mut self, missing: Vec<Missing>) -> (Vec<Missing>, Option<Instant>) {
-        let now = Instant::now();
-        let mut batch = Vec::new();
-        let mut more_at: Option<Instant> = None;
-        let mut later = |at: Instant| more_at = Some(more_at.map_or(at, |more| more.min(at)));
-        for missing in missing {
-            let failed_until = self.failures.get(&missing.key).map(|failure| failure.retry_at);
-            let not_before = failed_until.unwrap_or(now).max(self.create_at);
-            if not_before > now {
-                later(not_before);
-            } else if batch.len() == PIPELINE {
-                later(now);
-                break;
-            } else if let Some(reason) = plan::refusal(&missing.payload) {
-                self.fail(missing.key, reason);
-            } else if let Err(not_until) = self.limiter.check() {
-                later(now + not_until.wait_time_from(DefaultClock::default().now()));
-                break;
-            } else {
-                batch.push(missing);
-            }
-        }
-        (batch, more_at)
-    }
-
     fn stand(&mut self, key: RecordKey, node: Node) {
-        self.failures.remove(&key);
+        self.turns.succeeded(&key);
         if let Some(old) = self.nodes.insert(key, node) {
             self.doomed.insert(old.path);
         }
-    }
-
-    fn fail(&mut self, key: RecordKey, reason: String) {
-        let waits = || RECORD_RETRY.waits();
-        let mut waits = self.failures.remove(&key).map_or_else(waits, |failure| failure.waits);
-        if waits.failures() == 0 {
-            warn!(parent = %key.parent, task = %key.task, reason, "record not written");
-        }
-        let retry_at = Instant::now() + waits.after_failure();
-        self.failures.insert(key, Failure { reason, waits, retry_at });
     }
 
     /// Publishes what became of the wanted records, if that has changed.
@@ -345,9 +296,9 @@ impl Publisher {
         let connected = self.link.borrow().is_some();
         let wanted = Arc::clone(&self.wanted.borrow());
         let reason = |missing: Missing| {
-            let known = self.failures.get(&missing.key).map(|failure| failure.reason.clone());
             let usual = if connected { "about to be written" } else { "zookeeper is out of reach" };
-            (missing.key, known.unwrap_or_else(|| usual.to_owned()))
+            let reason = self.turns.reason(&missing.key).unwrap_or(usual).to_owned();
+            (missing.key, reason)
         };
         let now = Published {
             connected,
@@ -393,12 +344,14 @@ impl Publisher {
     }
 
     /// Deletes all nodes of our session, also those whose creation was cut off by the stop.
-    async fn withdraw(&mut self) {
+    async fn withdraw(&mut self, leftovers: &mut Leftovers) {
         let Some(session) = self.link.borrow().clone() else { return };
-        let nothing = Wanted::default();
+        let nothing = Wanted { complete: true, ..Wanted::default() };
         let withdrawn = async {
             self.check(&session, &nothing).await?;
-            self.delete(&session, &nothing).await
+            self.delete(&session, &nothing).await?;
+            leftovers.search_again();
+            leftovers.pass(&session.client, &nothing, &self.nodes).await
         };
         match withdrawn.await {
             Ok(()) => info!("records withdrawn"),

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, watch},
-    time,
+    time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use zookeeper_client::{Client, Error, SessionInfo, SessionState};
 
 use super::{Settings, operation::make_parent};
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Waits};
 
 /// The client's own attempts come at 0, 0.1, 0.3 and 0.7 s and then ever more rarely, without a cap: a
 /// client that is still without a connection after this is replaced (crates.md §3.3 C).
@@ -75,17 +75,24 @@ struct Keeper {
 impl Keeper {
     async fn run(mut self) {
         let mut known = None;
+        let mut waits = RETRY.waits();
         loop {
-            let client = self.open(known.take()).await;
+            let client = self.open(known.take(), &mut waits).await;
+            let since = Instant::now();
             let last = self.follow(client).await;
+            // A server that takes us and throws us out again is no better than one out of reach.
+            if since.elapsed() < PATIENCE {
+                time::sleep(waits.after_failure()).await;
+            } else {
+                waits.reset();
+            }
             // Also after an expiry, which the client may have declared by its own clock.
             known = (self.purpose == Purpose::Records).then_some(last);
         }
     }
 
     /// Tries until there is a connection. A known session is given up only on the server's word.
-    async fn open(&self, mut known: Option<SessionInfo>) -> Client {
-        let mut waits = RETRY.waits();
+    async fn open(&self, mut known: Option<SessionInfo>, waits: &mut Waits) -> Client {
         loop {
             let resumed = known.is_some();
             match self.connect(&mut known).await {

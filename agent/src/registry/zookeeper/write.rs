@@ -92,14 +92,15 @@ pub(super) async fn owned(
     found.into_iter().filter_map(Result::transpose).collect()
 }
 
-/// The paths of the children that bear this host's name; none if there is no such parent.
+/// The paths of the children that bear this host's name; none if there is no such parent, or if it may
+/// not be read, which must not hold up the others.
 pub(super) async fn children_named_by(
     client: &Client,
     parent: &ParentPath,
     instance_id: &str,
 ) -> Result<Vec<String>, Error> {
     let mut children = match bounded(client.list_children(parent.as_str())).await {
-        Err(Error::NoNode) => return Ok(Vec::new()),
+        Err(Error::NoNode | Error::NoAuth) => return Ok(Vec::new()),
         listed => listed?,
     };
     children.retain(|child| is_named_by(child, instance_id));

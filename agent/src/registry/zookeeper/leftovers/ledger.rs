@@ -7,9 +7,11 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -38,6 +40,10 @@ type Sessions = BTreeMap<i64, Noted>;
 pub(super) struct Ledger {
     file: PathBuf,
     sessions: Sessions,
+    /// The file is behind: it could not be written, or the writing was not waited for.
+    unsaved: bool,
+    /// Held while the file is written, because a cut-off pass leaves its write running.
+    writing: Arc<Mutex<()>>,
 }
 
 impl Ledger {
@@ -54,7 +60,7 @@ impl Ledger {
             }
         };
         age(&mut sessions, now());
-        Self { file, sessions }
+        Self { file, sessions, unsaved: false, writing: Arc::default() }
     }
 
     /// Adds to what is noted about `session`, on disk as well. A full disk does not keep records from
@@ -63,7 +69,7 @@ impl Ledger {
         let noted = self.sessions.entry(session).or_default();
         let before = noted.parents.len();
         noted.parents.extend(parents.iter().map(ToString::to_string));
-        if noted.parents.len() != before {
+        if noted.parents.len() != before || self.unsaved {
             self.save().await;
         }
     }
@@ -99,11 +105,17 @@ impl Ledger {
         gone
     }
 
-    async fn save(&self) {
+    async fn save(&mut self) {
+        self.unsaved = true;
         let (file, sessions) = (self.file.clone(), self.sessions.clone());
-        let written = tokio::task::spawn_blocking(move || write(&file, &sessions)).await;
-        if let Err(error) = written.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
-            warn!(%error, file = %self.file.display(), "cannot note our session");
+        let writing = Arc::clone(&self.writing);
+        let written = tokio::task::spawn_blocking(move || {
+            let _alone = writing.lock();
+            write(&file, &sessions)
+        });
+        match written.await.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+            Ok(()) => self.unsaved = false,
+            Err(error) => warn!(%error, file = %self.file.display(), "cannot note our session"),
         }
     }
 }
