@@ -7,6 +7,7 @@
 mod directory;
 mod disk;
 mod format;
+mod held;
 mod keeper;
 mod key;
 mod ledger;
@@ -16,6 +17,7 @@ mod table;
 mod time;
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -37,6 +39,7 @@ pub use self::{
     time::{InvalidTime, UnixTime},
 };
 use self::{
+    held::Held,
     keeper::Command,
     spool::{Reading, Spool},
 };
@@ -60,6 +63,7 @@ pub struct OpenError {
 pub struct Marks {
     commands: mpsc::Sender<Command>,
     table: watch::Receiver<Arc<MarkTable>>,
+    held: Arc<watch::Sender<Arc<Held>>>,
 }
 
 impl Marks {
@@ -77,8 +81,10 @@ impl Marks {
             .map_err(|source| OpenError { path: directory.to_owned(), source })?;
         let (commands, next_command) = mpsc::channel(MAX_COMMANDS);
         let (published, table) = watch::channel(Arc::default());
-        let keeper = Keeper::new(directory.to_owned(), spool, first, published, next_command);
-        Ok((Self { commands, table }, keeper))
+        let (held, holds) = watch::channel(Arc::default());
+        let keeper =
+            Keeper::new(directory.to_owned(), spool, first, published, next_command, holds);
+        Ok((Self { commands, table, held: Arc::new(held) }, keeper))
     }
 
     /// The marks in force now.
@@ -97,6 +103,17 @@ impl Marks {
     #[must_use]
     pub fn lookup(&self, service: &ServiceName, port: u16, host: Host) -> Option<Arc<Mark>> {
         self.table.borrow().lookup(service, port, host, UnixTime::now()).map(Arc::clone)
+    }
+
+    /// Holds exactly these down in memory, each for its reason, until the next call or the end of the
+    /// process. A mark on disk for the same key goes before it.
+    pub fn hold(&self, reasons: BTreeMap<MarkKey, String>) {
+        self.held.send_if_modified(|held| {
+            let next = held::renewed(held, reasons, UnixTime::now());
+            let changed = **held != next;
+            *held = Arc::new(next);
+            changed
+        });
     }
 
     /// Holds something down, or renews the mark that does. Returns when the mark is on disk.

@@ -164,7 +164,7 @@ impl Host {
         let log = File::options().create(true).append(true).open(self.path("agent.log"))?;
         let mut command = Command::new(program("smartstack"));
         command.arg("agent").arg("--config").arg(self.path("agent.yaml"));
-        command.env("SMARTSTACK_LOG", "debug,h2=info,hyper=info,zookeeper_client=info");
+        command.env("SMARTSTACK_LOG", "info,agent=debug,zookeeper_client=warn");
         command.envs(env.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.agent = Some(command.process_group(0).kill_on_drop(true).spawn()?);

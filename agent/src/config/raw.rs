@@ -147,6 +147,8 @@ pub(super) fn parse(text: &str) -> Result<Raw, serde_yaml::Error> {
 
 /// Where ZooKeeper's hosts stand in a PaaSTA fleet (synapse.md §8.1).
 const TOPOLOGY: &str = "/nail/etc/zookeeper_discovery/infrastructure/local.yaml";
+/// The client library repeats what the registry says of its sessions.
+const DEFAULT_LEVEL: &str = "info,zookeeper_client=warn";
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Checks everything before it gives up, so that one run shows all that is wrong.
@@ -191,7 +193,7 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
         state_dir: raw.state_dir.unwrap_or_else(|| "/var/lib/smartstack".into()),
         log: Log {
             format: raw.log.format.unwrap_or(LogFormat::Auto),
-            level: raw.log.level.unwrap_or_else(|| "info".to_owned()),
+            level: raw.log.level.unwrap_or_else(|| DEFAULT_LEVEL.to_owned()),
         },
         assumptions,
     };

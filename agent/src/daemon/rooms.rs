@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
+use anyhow::Context;
 use hacheck::{checks::Checker, marks::Marks};
 use soa_configs::Namespace;
 use tokio::sync::{mpsc, watch};
@@ -109,6 +110,10 @@ pub(super) async fn open(config: &Config, tasks: &mut Supervisor) -> anyhow::Res
         address: config.host.address,
         layouts: config.registry.layouts.clone(),
     });
+    let state_dir = &config.state_dir;
+    tokio::fs::create_dir_all(state_dir)
+        .await
+        .with_context(|| format!("cannot use {} for state", state_dir.display()))?;
     let checker = Checker::new(&interfaces::settings(config)?.checks);
     let (marks, marks_keeper) = Marks::open(&config.hacheck.spool).await?;
     let slots = Slots::new();
@@ -128,7 +133,11 @@ pub(super) async fn open(config: &Config, tasks: &mut Supervisor) -> anyhow::Res
     let (registrations, health) = (slots.registrations.receiver, slots.health);
     let watched = registrations.clone();
     tasks.spawn("health", |stop| nerve::health::watch_health(probe, watched, health.sender, stop));
-    let outputs = nerve::publish::Outputs { wanted: slots.wanted.sender, away: slots.away.sender };
+    let outputs = nerve::publish::Outputs {
+        wanted: slots.wanted.sender,
+        away: slots.away.sender,
+        marks: view.marks.clone(),
+    };
     let (address, verdicts) = (host.address, health.receiver);
     tasks.spawn("publish", move |stop| {
         nerve::publish::run(address, registrations, verdicts, outputs, stop)

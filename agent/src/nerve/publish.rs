@@ -8,6 +8,10 @@ use std::{
     time::Duration,
 };
 
+use hacheck::{
+    marks::{MarkKey, Marks},
+    names::{Host, ServiceName},
+};
 use soa_configs::Namespace;
 use tokio::{
     sync::watch,
@@ -72,11 +76,24 @@ pub fn away(registrations: &Registrations, health: &HealthMap, host: IpAddr) -> 
     away.collect()
 }
 
+/// Decides what hacheck holds down in memory: what was told to stop answers 503 before it is dead.
+#[must_use]
+pub fn held(registrations: &Registrations) -> BTreeMap<MarkKey, String> {
+    let leaving = registrations.wanted.values().filter_map(|registration| {
+        let signal = registration.leaving.as_ref()?;
+        let service: ServiceName = registration.key.namespace.as_str().parse().ok()?;
+        let key = MarkKey::Instance(service, Host::Local, registration.port);
+        Some((key, format!("told to stop by signal {signal}")))
+    });
+    leaving.collect()
+}
+
 /// Where the decisions go.
 #[derive(Debug)]
 pub struct Outputs {
     pub wanted: watch::Sender<Arc<Wanted>>,
     pub away: watch::Sender<Arc<Away>>,
+    pub marks: Marks,
 }
 
 /// Decides again whenever registrations or health change, until `stop`.
@@ -94,6 +111,7 @@ pub async fn run(
         let mut out = away(&tasks, &verdicts, host);
         departed.look(&tasks, host, Instant::now());
         out.extend(departed.servers());
+        outputs.marks.hold(held(&tasks));
         set(&outputs.away, out);
         set(&outputs.wanted, wanted(&tasks, &verdicts));
         tokio::select! {

@@ -19,6 +19,7 @@ use super::{
     Mark, MarkError, MarkKey, MarkTable, UnixTime, Wish,
     directory::DirectoryWatch,
     disk::{self, Done, Job, Reply},
+    held::Held,
     ledger::Ledger,
     spool::{MAX_MARKS, Reading, Spool},
 };
@@ -45,6 +46,7 @@ pub struct Keeper {
     ledger: Ledger,
     table: watch::Sender<Arc<MarkTable>>,
     commands: mpsc::Receiver<Command>,
+    held: watch::Receiver<Arc<Held>>,
     jobs: mpsc::Sender<Job>,
     done: mpsc::Receiver<Done>,
     /// Writes and removals that the disk has not finished.
@@ -64,6 +66,7 @@ impl Keeper {
         first: Reading,
         table: watch::Sender<Arc<MarkTable>>,
         commands: mpsc::Receiver<Command>,
+        held: watch::Receiver<Arc<Held>>,
     ) -> Self {
         let (jobs, next_job) = mpsc::channel(MAX_JOBS);
         let (finished, done) = mpsc::channel(64);
@@ -73,6 +76,7 @@ impl Keeper {
             ledger: Ledger::default(),
             table,
             commands,
+            held,
             jobs,
             done,
             changing: 0,
@@ -103,6 +107,7 @@ impl Keeper {
                         return;
                     }
                 },
+                Ok(()) = self.held.changed() => self.publish(),
                 () = changed.notified() => {
                     self.next_reading = self.next_reading.min(Instant::now() + SETTLE);
                 }
@@ -228,7 +233,7 @@ impl Keeper {
 
     fn publish(&mut self) {
         let now = UnixTime::now();
-        let table = self.ledger.table(now);
+        let table = self.ledger.table(now, &self.held.borrow_and_update());
         if let Some(expiration) = table.next_expiration() {
             let left = Duration::try_from_secs_f64(expiration.seconds() - now.seconds());
             let left = left.unwrap_or_default().min(READ_EVERY) + Duration::from_millis(1);

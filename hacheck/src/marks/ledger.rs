@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Mark, MarkKey, MarkTable, UnixTime};
+use super::{Mark, MarkKey, MarkTable, UnixTime, held::Held};
 
 /// The place of a change in the order of all changes.
 pub(super) type Sequence = u64;
@@ -59,11 +59,11 @@ impl Ledger {
         known || self.disk.len() + self.unsaved.len() < limit
     }
 
-    /// The marks in force.
-    pub(super) fn table(&mut self, now: UnixTime) -> MarkTable {
+    /// The marks in force: those of the directory before those `held` in memory.
+    pub(super) fn table(&mut self, now: UnixTime, held: &Held) -> MarkTable {
         self.unsaved.retain(|_, (_, mark)| !mark.is_expired(now));
         let unsaved = self.unsaved.values().map(|(_, mark)| mark);
-        let all = self.disk.values().chain(unsaved);
+        let all = held.values().chain(self.disk.values()).chain(unsaved);
         all.filter(|mark| !mark.is_expired(now)).map(Arc::clone).collect()
     }
 
@@ -88,7 +88,7 @@ mod tests {
     }
 
     fn reason(ledger: &mut Ledger, name: &str) -> Option<String> {
-        let table = ledger.table(UnixTime::now());
+        let table = ledger.table(UnixTime::now(), &Held::new());
         table.get(&name.parse().unwrap()).map(|mark| mark.reason.clone())
     }
 

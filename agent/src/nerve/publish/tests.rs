@@ -83,6 +83,9 @@ fn only_a_healthy_task_that_stays_is_wanted() {
         );
         let out = super::away(&all, &health, HOST);
         assert_eq!(out.values().next().map(String::as_str), away, "{health:?}");
+        let held: Vec<_> = held(&all).into_keys().map(|key| key.to_string()).collect();
+        let expected = registration.leaving.iter().map(|_| "web.main:1").collect::<Vec<_>>();
+        assert_eq!(held, expected);
     }
 }
 

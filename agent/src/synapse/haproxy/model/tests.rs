@@ -54,7 +54,7 @@ fn catalog<'a>(
     let pools = pools
         .into_iter()
         .map(|(name, config, servers)| (name.parse().unwrap(), pool(config, servers)));
-    Catalog { pools: pools.collect() }
+    Catalog { pools: pools.collect(), ..Catalog::default() }
 }
 
 fn simply(catalog: &Catalog) -> Built {
