@@ -21,7 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
     time,
 };
@@ -161,23 +161,20 @@ pub async fn serve<H, F>(
             // Cancel-safe: a place that was not used is free again, a connection stays in the kernel.
             accepted = async { (place.await, accept(&listener).await) } => accepted,
         };
-        let server = Arc::clone(&server);
         match accepted {
-            Ok(Accepted::Tcp(stream, peer)) => open.spawn(async move {
-                let _place = place;
-                server.converse(stream, peer).await;
-            }),
-            Ok(Accepted::Unix(stream)) => open.spawn(async move {
-                let _place = place;
-                server.converse(stream, Peer::Unix).await;
-            }),
+            Ok(accepted) => {
+                let server = Arc::clone(&server);
+                open.spawn(async move {
+                    let _place = place;
+                    server.welcome(accepted).await;
+                });
+            }
             Err(error) => {
                 // Not our listener's end: a peer that has gone again, or no file descriptors left.
                 warn!(%error, "cannot accept a connection");
                 time::sleep(ACCEPT_AGAIN).await;
-                continue;
             }
-        };
+        }
     }
     drop(listener);
     open.close();
@@ -185,8 +182,8 @@ pub async fn serve<H, F>(
 }
 
 enum Accepted {
-    Tcp(tokio::net::TcpStream, Peer),
-    Unix(tokio::net::UnixStream),
+    Tcp(TcpStream, Peer),
+    Unix(UnixStream),
 }
 
 async fn accept(listener: &Listener) -> io::Result<Accepted> {
@@ -212,6 +209,13 @@ where
     H: Fn(Peer, Request<Incoming>) -> F,
     F: Future<Output = Reply>,
 {
+    async fn welcome(&self, accepted: Accepted) {
+        match accepted {
+            Accepted::Tcp(stream, peer) => self.converse(stream, peer).await,
+            Accepted::Unix(stream) => self.converse(stream, Peer::Unix).await,
+        }
+    }
+
     /// Answers the requests of one connection.
     async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
         let service = service_fn(|request| {

@@ -2,7 +2,6 @@ use std::path::Path;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UnixStream},
     sync::watch,
     task::JoinHandle,
 };
