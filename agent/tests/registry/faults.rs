@@ -51,17 +51,21 @@ async fn a_cut_connection_keeps_the_records_and_sees_what_was_missed() {
     host.want(&[wish(WEB, 1)]);
     host.published(stands(1)).await;
     host.observed(|o| ports(o, "web.main") == Some(vec![1])).await;
+    let changing = put(&client, WEB, "host2", r#"{"host":"10.0.0.2","port":100}"#).await;
     // The client comes back by itself from the first outage. After the second its own next attempt
     // would come when the session is lost.
     for (port, outage) in [(2, 300), (3, 7000)] {
         relay.cut();
         host.observed(|o| !o.connected).await;
-        put(&client, WEB, "host2", &format!(r#"{{"host":"10.0.0.2","port":{port}}}"#)).await;
+        let payload = |port: u16| format!(r#"{{"host":"10.0.0.2","port":{port}}}"#);
+        put(&client, WEB, "host2", &payload(port)).await;
+        client.set_data(&changing, payload(100 + port).as_bytes(), None).await.unwrap();
         tokio::time::sleep(Duration::from_millis(outage)).await;
         relay.mend();
         host.published(stands(1)).await;
         let seen = |o: &Arc<agent::registry::Observed>| {
-            o.connected && ports(o, "web.main").is_some_and(|ports| ports.contains(&port))
+            let ports = ports(o, "web.main").unwrap_or_default();
+            o.connected && ports.contains(&port) && ports.contains(&(100 + port))
         };
         host.observed(seen).await;
         assert!(children(&client, WEB).await.contains(&"host1_0000000000".to_owned()), "the same");
