@@ -210,6 +210,16 @@ impl Host {
         Ok(status.code())
     }
 
+    /// Waits until the agent ends by itself; its exit code.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn agent_ended(&mut self) -> io::Result<Option<i32>> {
+        let Some(mut agent) = self.agent.take() else { return Ok(None) };
+        let status = time::timeout(Duration::from_secs(30), agent.wait()).await??;
+        Ok(status.code())
+    }
+
     /// Kills HAProxy, master and workers.
     ///
     /// # Errors
