@@ -7,7 +7,7 @@ use end_to_end::{
     web,
 };
 use serde_json::Value;
-use zookeeper_client::{Acls, CreateMode};
+use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
 type Result = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
@@ -91,6 +91,10 @@ async fn hostile_znodes_are_refused_one_by_one() -> Result {
         let path = format!("/smartstack/global/{namespace}/evil{n}_0000000000");
         client.create(&path, payload.as_bytes(), &ephemeral).await?;
     }
+    // One that nobody may read.
+    let secret = format!("/smartstack/global/{namespace}/evil{}_0000000000", hostile.len());
+    let nobody = [Acl::new(Permission::WRITE, AuthId::new("digest", "nobody:x"))];
+    client.create(&secret, b"{}", &CreateMode::Ephemeral.with_acls(Acls::new(&nobody))).await?;
     // An honest one among them shows that all have been read.
     let honest =
         format!(r#"{{"host":"127.0.0.1","port":{},"name":"other",{labels}}}"#, web.port()?);
@@ -100,7 +104,7 @@ async fn hostile_znodes_are_refused_one_by_one() -> Result {
         .until("all are told", |report| {
             let told = complaints(report);
             servers(report, &namespace).len() == 2
-                && (0..hostile.len()).all(|n| told.contains(&format!("evil{n}_")))
+                && (0..=hostile.len()).all(|n| told.contains(&format!("evil{n}_")))
         })
         .await;
     assert!(complaints(&report).lines().all(|line| !line.starts_with("server")), "{report:#}");

@@ -65,8 +65,29 @@ enum Pass {
     Asked,
 }
 
-/// By path: what a child holds, or why it is refused.
-type Children = BTreeMap<String, Result<Record, String>>;
+/// By path: what is known of each child.
+type Children = BTreeMap<String, Child>;
+
+/// One child. A payload that can no longer be read leaves the last good record standing (design
+/// invariant 1): who registered is alive, or the znode would be gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Child {
+    record: Option<Record>,
+    /// Why the payload of now is refused.
+    refused: Option<String>,
+}
+
+impl Child {
+    fn new(content: Result<Record, String>, before: Option<&Self>) -> Self {
+        match content {
+            Ok(record) => Self { record: Some(record), refused: None },
+            Err(reason) => {
+                let record = before.and_then(|before| before.record.clone());
+                Self { record, refused: Some(reason) }
+            }
+        }
+    }
+}
 
 type Fired = Pin<Box<dyn Future<Output = usize> + Send>>;
 
@@ -224,7 +245,8 @@ impl Follower {
         let mut reads = reads.buffer_unordered(PIPELINE);
         while let Some(child) = reads.next().await {
             if let Some((path, content)) = child? {
-                children.insert(path, content);
+                let child = Child::new(content, self.state.children.get(&path));
+                children.insert(path, child);
             }
         }
         self.state.children = children;
@@ -301,14 +323,31 @@ fn listing(children: &Children, generation: u64) -> Listing {
         generation,
         read_at: SystemTime::now(),
     };
-    for (path, content) in children {
-        match content {
-            Ok(record) => {
-                let (znode, record) = (path.clone(), record.clone());
-                listing.records.push(SeenRecord { znode, record });
-            }
-            Err(reason) => listing.refused.push((path.clone(), reason.clone())),
+    for (path, child) in children {
+        if let Some(record) = &child.record {
+            let (znode, record) = (path.clone(), record.clone());
+            listing.records.push(SeenRecord { znode, record });
         }
+        listing.refused.extend(child.refused.iter().map(|reason| (path.clone(), reason.clone())));
     }
     listing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_that_became_unreadable_leaves_the_last_record_and_is_told() {
+        let record = Record::decode(br#"{"host":"10.0.0.1","port":1,"name":"h"}"#).unwrap();
+        let good = Child::new(Ok(record), None);
+        let spoilt = Child::new(Err("no JSON".to_owned()), Some(&good));
+        let never = Child::new(Err("no JSON".to_owned()), None);
+        let children = [("/a", good), ("/b", spoilt), ("/c", never)];
+        let children = children.into_iter().map(|(path, c)| (path.to_owned(), c)).collect();
+        let listing = listing(&children, 1);
+        let paths: Vec<_> = listing.records.iter().map(|seen| seen.znode.as_str()).collect();
+        assert_eq!(paths, ["/a", "/b"]);
+        assert_eq!(listing.refused.len(), 2);
+    }
 }
