@@ -14,8 +14,9 @@ use crate::{
     supervisor::{Exit, Supervisor},
 };
 
-/// Time for all tasks to wind down; systemd's own limit is above it.
-const GRACE: Duration = Duration::from_secs(10);
+/// Time for all tasks to wind down: a reload under way is proven or undone first, which takes up to
+/// twice its deadline. systemd's own limit is above it.
+const GRACE: Duration = Duration::from_secs(25);
 
 /// Runs the daemon until it is asked to stop or a task ends.
 ///

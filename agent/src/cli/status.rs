@@ -28,9 +28,10 @@ pub(super) fn text(report: &Report) -> String {
         &backends(report),
         "soa-configs name no namespace with a proxy_port",
     );
-    let mut marks = Table::new(&["MARK", "UNTIL", "REASON"]);
+    let mut marks = Table::new(&["MARK", "ENDS", "REASON"]);
     for mark in &report.marks {
-        let until = mark.expiration.map_or_else(|| "lifted".to_owned(), |at| format!("{at:.0}"));
+        let until =
+            mark.expiration.map_or_else(|| "when it is lifted".to_owned(), |at| format!("{at:.0}"));
         marks.row([mark.name.clone(), until, mark.reason.clone()]);
     }
     if !marks.is_empty() {

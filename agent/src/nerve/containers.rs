@@ -47,6 +47,8 @@ pub struct Container {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub env: BTreeMap<String, String>,
+    /// When it was started: another life of a restarted container has another one.
+    pub started_at: String,
     pub host_network: bool,
     /// Container port (tcp) → where it is published on this host.
     pub published: BTreeMap<u16, Vec<Published>>,
@@ -70,11 +72,13 @@ pub struct Leaving {
 }
 
 impl Container {
-    /// Converts an answer of `GET /containers/<id>/json`. `None` if the container does not run.
+    /// Converts an answer of `GET /containers/<id>/json`. `None` if the container does not run, be
+    /// it paused.
     #[must_use]
     pub fn from_inspect(answer: ContainerInspectResponse) -> Option<Self> {
         let state = answer.state?;
-        if !state.running.unwrap_or(false) || state.restarting.unwrap_or(false) {
+        let is = |flag: Option<bool>| flag.unwrap_or(false);
+        if !is(state.running) || is(state.restarting) || is(state.paused) {
             return None;
         }
         let config = answer.config.unwrap_or_default();
@@ -84,6 +88,7 @@ impl Container {
             id: TaskId(answer.id?.into()),
             name: answer.name.unwrap_or_default().trim_start_matches('/').to_owned(),
             labels: config.labels.unwrap_or_default().into_iter().collect(),
+            started_at: state.started_at.unwrap_or_default(),
             env: environment(config.env.unwrap_or_default()),
             host_network: network_mode.as_deref() == Some("host"),
             published: ports.map(published).unwrap_or_default(),
@@ -168,6 +173,7 @@ pub(crate) mod tests {
             name: name.to_owned(),
             labels: own(labels),
             env: own(env),
+            started_at: "2026-01-01T00:00:00Z".to_owned(),
             host_network: false,
             published: BTreeMap::from([(8888, vec![Published { address: None, port: 31000 }])]),
             stop_signal: None,
@@ -204,6 +210,7 @@ pub(crate) mod tests {
         let state = |state| inspected(serde_json::json!({"Id": "abc", "State": state}));
         assert!(state(serde_json::json!({"Running": false})).is_none());
         assert!(state(serde_json::json!({"Running": true, "Restarting": true})).is_none());
+        assert!(state(serde_json::json!({"Running": true, "Paused": true})).is_none());
         assert!(state(serde_json::json!({"Running": true})).is_some());
         assert!(inspected(serde_json::json!({"Id": "abc"})).is_none());
     }

@@ -150,11 +150,7 @@ impl Follower {
         }
         let seen = inspect(docker, &id).await?;
         self.update(|containers| match seen {
-            Some(container) => {
-                let leaving = containers.running.get(&id).and_then(|old| old.leaving.clone());
-                let leaving = leaving.filter(|_| action != "start");
-                containers.running.insert(id, Arc::new(Container { leaving, ..container }));
-            }
+            Some(container) => take(containers, container),
             None => {
                 containers.running.remove(&id);
             }
@@ -198,7 +194,8 @@ impl Follower {
         });
     }
 
-    /// Brings the picture in line with a full list: inspects what is new, drops what is gone.
+    /// Brings the picture in line with a full list: inspects everything, as the stream of events
+    /// may have lost a restart with another port, and drops what is gone.
     ///
     /// After a reconnect what is missing is dropped only if a second list misses it too: a daemon
     /// that is still coming up may not know all its containers yet (design invariant 1).
@@ -209,20 +206,24 @@ impl Follower {
             time::sleep(SECOND_LOOK).await;
             ids = running_ids(docker).await?;
         }
-        let new = ids.difference(&known).cloned().collect::<Vec<_>>();
-        let inspected: Vec<_> = stream::iter(new)
-            .map(|id| async move { inspect(docker, &id).await })
+        let inspected: Vec<_> = stream::iter(ids.clone())
+            .map(|id| async move { Ok((inspect(docker, &id).await?, id)) })
             .buffer_unordered(INSPECTS_AT_ONCE)
             .collect()
             .await;
-        let inspected = inspected.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let inspected = inspected.into_iter().collect::<Result<Vec<_>, Error>>()?;
         self.deadlines.retain(|id, _| ids.contains(id));
         self.update(|containers| {
             containers.link = Link::Connected;
             containers.listed = true;
             containers.running.retain(|id, _| ids.contains(id));
-            for container in inspected.into_iter().flatten() {
-                containers.running.insert(container.id.clone(), Arc::new(container));
+            for (seen, id) in inspected {
+                match seen {
+                    Some(container) => take(containers, container),
+                    None => {
+                        containers.running.remove(&id);
+                    }
+                }
             }
         });
         Ok(())
@@ -239,6 +240,15 @@ impl Follower {
             changed
         });
     }
+}
+
+/// A container that is leaving goes on leaving until it is started anew.
+fn take(containers: &mut Containers, container: Container) {
+    let before = containers.running.get(&container.id);
+    let same_life = before.filter(|old| old.started_at == container.started_at);
+    let leaving = same_life.and_then(|old| old.leaving.clone());
+    let container = Container { leaving, ..container };
+    containers.running.insert(container.id.clone(), Arc::new(container));
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

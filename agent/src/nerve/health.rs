@@ -60,6 +60,9 @@ pub struct Health {
     pub since: SystemTime,
 }
 
+/// What a loop found out, and which loop it is: the news of an ended one may still be under way.
+type News = (RegistrationKey, u64, Health);
+
 /// The health of all registrations.
 pub type HealthMap = BTreeMap<RegistrationKey, Health>;
 
@@ -71,7 +74,8 @@ pub async fn watch_health(
     stop: CancellationToken,
 ) {
     let (verdicts, mut news) = mpsc::channel(QUEUE);
-    let mut ward = Ward { probe, verdicts, loops: JoinSet::new(), patients: HashMap::new() };
+    let mut ward =
+        Ward { probe, verdicts, loops: JoinSet::new(), patients: HashMap::new(), admitted: 0 };
     registrations.mark_changed();
     loop {
         tokio::select! {
@@ -81,7 +85,7 @@ pub async fn watch_health(
                 let wanted = Arc::clone(&registrations.borrow_and_update());
                 ward.admit(&wanted, &current);
             }
-            Some((key, health)) = news.recv() => publish(&current, &ward, key, health),
+            Some(found) = news.recv() => publish(&current, &ward, found),
             Some(ended) = ward.loops.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
                     warn!(%error, "a health check loop failed; it starts again");
@@ -95,13 +99,17 @@ pub async fn watch_health(
 
 struct Ward {
     probe: Probe,
-    verdicts: mpsc::Sender<(RegistrationKey, Health)>,
+    verdicts: mpsc::Sender<News>,
     loops: JoinSet<()>,
     patients: HashMap<RegistrationKey, Patient>,
+    /// How many loops there have been; numbers them.
+    admitted: u64,
 }
 
 struct Patient {
+    number: u64,
     check: CheckSpec,
+    life: String,
     task: AbortHandle,
 }
 
@@ -109,38 +117,43 @@ impl Ward {
     /// Starts loops for what is new or is checked differently now, ends those of what is gone.
     fn admit(&mut self, wanted: &Registrations, current: &watch::Sender<Arc<HealthMap>>) {
         self.patients.retain(|key, patient| {
-            let stays = wanted.wanted.get(key).is_some_and(|wish| wish.check == patient.check);
+            let same =
+                |wish: &Arc<Registration>| wish.check == patient.check && wish.life == patient.life;
+            let stays = wanted.wanted.get(key).is_some_and(same);
             if !stays {
                 patient.task.abort();
             }
             stays
         });
-        for (key, wish) in &wanted.wanted {
-            if !self.patients.contains_key(key) {
-                let patience =
-                    check_loop(self.probe.clone(), Arc::clone(wish), self.verdicts.clone());
-                let task = self.loops.spawn(patience);
-                self.patients.insert(key.clone(), Patient { check: wish.check.clone(), task });
-            }
-        }
+        // A verdict over another life, or by another check, is none.
         current.send_if_modified(|map| {
-            if map.keys().all(|key| wanted.wanted.contains_key(key)) {
+            if map.keys().all(|key| self.patients.contains_key(key)) {
                 return false;
             }
-            Arc::make_mut(map).retain(|key, _| wanted.wanted.contains_key(key));
+            Arc::make_mut(map).retain(|key, _| self.patients.contains_key(key));
             true
         });
+        for (key, wish) in &wanted.wanted {
+            if self.patients.contains_key(key) {
+                continue;
+            }
+            self.admitted += 1;
+            let number = self.admitted;
+            let verdicts = self.verdicts.clone();
+            let checks = check_loop(self.probe.clone(), Arc::clone(wish), number, verdicts);
+            let patient = Patient {
+                number,
+                check: wish.check.clone(),
+                life: wish.life.clone(),
+                task: self.loops.spawn(checks),
+            };
+            self.patients.insert(key.clone(), patient);
+        }
     }
 }
 
-fn publish(
-    current: &watch::Sender<Arc<HealthMap>>,
-    ward: &Ward,
-    key: RegistrationKey,
-    health: Health,
-) {
-    // A verdict may still be under way when its registration is gone.
-    if !ward.patients.contains_key(&key) {
+fn publish(current: &watch::Sender<Arc<HealthMap>>, ward: &Ward, (key, number, health): News) {
+    if ward.patients.get(&key).is_none_or(|patient| patient.number != number) {
         return;
     }
     current.send_if_modified(|map| {
@@ -161,7 +174,8 @@ fn publish(
 async fn check_loop(
     probe: Probe,
     wish: Arc<Registration>,
-    verdicts: mpsc::Sender<(RegistrationKey, Health)>,
+    number: u64,
+    verdicts: mpsc::Sender<News>,
 ) {
     let mut patient =
         Examination { judge: Judge::new(RISE, FALL), starting: Some(STARTING.waits()) };
@@ -177,7 +191,7 @@ async fn check_loop(
         let marked = matches!(finding, Finding::Marked(_));
         if let Some((state, detail)) = patient.conclude(finding) {
             let health = Health { state, detail, since: SystemTime::now() };
-            if verdicts.send((wish.key.clone(), health)).await.is_err() {
+            if verdicts.send((wish.key.clone(), number, health)).await.is_err() {
                 return;
             }
         }

@@ -38,6 +38,8 @@ pub struct Registration {
     pub key: RegistrationKey,
     /// Container name, or the name of the local process.
     pub title: String,
+    /// Another one after a restart of the container: what was known of its health is void.
+    pub life: String,
     /// The port in the record, by which marks know the instance.
     pub port: u16,
     pub check: CheckSpec,
@@ -84,6 +86,7 @@ pub struct Refusal {
 struct Candidate {
     task: TaskId,
     title: String,
+    life: String,
     port: u16,
     namespaces: Vec<Namespace>,
     leaving: Option<String>,
@@ -110,6 +113,7 @@ pub fn registrations(
     candidates.extend(local.tasks.iter().map(|task| Candidate {
         task: task.id(),
         title: task.name.clone(),
+        life: String::new(),
         port: task.port,
         namespaces: task.namespaces.clone(),
         leaving: None,
@@ -137,8 +141,15 @@ fn candidate(container: &Container, soa: &Soa) -> Result<Option<Candidate>, Stri
             (config.registrations.clone(), port, labels)
         }
     };
-    let (task, title) = (container.id.clone(), container.name.clone());
-    Ok(Some(Candidate { task, title, port, namespaces, leaving, labels }))
+    Ok(Some(Candidate {
+        task: container.id.clone(),
+        title: container.name.clone(),
+        life: container.started_at.clone(),
+        port,
+        namespaces,
+        leaving,
+        labels,
+    }))
 }
 
 fn accept(
@@ -191,6 +202,7 @@ fn registration(
         .collect();
     Registration {
         title: candidate.title.clone(),
+        life: candidate.life.clone(),
         port: candidate.port,
         check: CheckSpec {
             mode: config.healthcheck_mode,

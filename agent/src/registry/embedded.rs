@@ -49,7 +49,7 @@ pub async fn run(
         let namespaces = Arc::clone(&inputs.namespaces.borrow_and_update());
         memory.store(&wanted);
         outputs.published.send_replace(Arc::new(memory.published()));
-        outputs.observed.send_replace(Arc::new(memory.observe(&namespaces)));
+        outputs.observed.send_replace(Arc::new(memory.observe(&namespaces, &wanted)));
         // Every arm is cancel-safe; a sender that is gone is not asked again.
         tokio::select! {
             () = stop.cancelled() => return,
@@ -110,9 +110,16 @@ impl Memory {
         Published { connected: true, records, failures: BTreeMap::new() }
     }
 
-    fn observe(&mut self, namespaces: &BTreeSet<Namespace>) -> Observed {
+    /// After a start a namespace counts as read only when the health of all its tasks is known:
+    /// what an earlier life of this host had registered must not look lost for that moment.
+    fn observe(&mut self, namespaces: &BTreeSet<Namespace>, wanted: &Wanted) -> Observed {
         self.listings.retain(|namespace, _| namespaces.contains(namespace));
         for namespace in namespaces {
+            let parents = self.settings.read.parents(namespace, &self.settings.read_places);
+            let undecided = wanted.undecided.iter().any(|(parent, ..)| parents.contains(parent));
+            if !self.listings.contains_key(namespace) && (undecided || !wanted.complete) {
+                continue;
+            }
             let records = self.read(namespace);
             let last = self.listings.get(namespace);
             let asked = self.asked.remove(namespace);
