@@ -67,7 +67,7 @@ pub async fn reload(
     wanted: &Rendered,
     before: &Info,
 ) -> Result<Info, Error> {
-    let staged = check::check(settings, &wanted.text).await.map_err(Error::NotUsable)?;
+    let staged = check::check(settings, &wanted.text()).await.map_err(Error::NotUsable)?;
     let kept = keep_last_good(settings).await.map_err(Error::NotUsable)?;
     check::put_in_place(staged).await.map_err(Error::NotUsable)?;
     let began = Instant::now();

@@ -65,7 +65,7 @@ fn text(model: &Model) -> String {
     let (file, source) = template::source(&Settings::default()).unwrap();
     let text = Template::parse(&file, source).unwrap().render(model).unwrap();
     let managed = model.namespaces.iter().map(|section| section.name.as_str()).collect();
-    Rendered::parse(&text, &managed).text
+    Rendered::parse(&text, &managed).text()
 }
 
 /// What `haproxy -c` has to say; empty: it accepts without a warning.

@@ -90,7 +90,8 @@ impl<L: Limit> Keeper<L> {
         if full || self.wanted.is_none() {
             self.renderer.refresh(catalog, &self.ids).await;
         }
-        let Some(wanted) = self.renderer.render(catalog, &self.ids) else {
+        let quick = if full { None } else { self.render_servers(catalog) };
+        let Some(wanted) = quick.or_else(|| self.renderer.render(catalog, &self.ids)) else {
             return BTreeSet::new();
         };
         self.rendered = Some(Arc::clone(catalog));
@@ -99,6 +100,25 @@ impl<L: Limit> Keeper<L> {
         let old = |name: &String| before.as_ref().and_then(|before| before.backends.get(name));
         let changed = wanted.backends.iter().filter(|(name, backend)| old(name) != Some(*backend));
         changed.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The quick way, when nothing but servers differs from the catalog that was rendered last.
+    fn render_servers(&self, catalog: &Catalog) -> Option<Rendered> {
+        let (before, wanted) = (self.rendered.as_ref()?, self.wanted.as_ref()?);
+        let mut changed = BTreeSet::new();
+        if before.pools.len() != catalog.pools.len() {
+            return None;
+        }
+        for (name, pool) in &catalog.pools {
+            let old = before.pools.get(name)?;
+            if old.config != pool.config {
+                return None;
+            }
+            if old.servers != pool.servers {
+                changed.insert(name.clone());
+            }
+        }
+        self.renderer.render_servers(catalog, &changed, &self.ids, wanted)
     }
 
     /// Before the first rendering: servers keep the numbers that the process, or else the file, has

