@@ -125,10 +125,16 @@ pub struct Built {
 }
 
 /// Decides what HAProxy should be. A namespace whose settings cannot be rendered keeps those of
-/// `accepted`; all others go on.
+/// `accepted`; all others go on. `taken` are ports on which another process listens.
 #[must_use]
-pub fn build(settings: &Settings, catalog: &Catalog, ids: &Ids, accepted: &Accepted) -> Built {
-    let (accepted, mut refused) = admit::configs(settings, catalog, accepted);
+pub fn build(
+    settings: &Settings,
+    catalog: &Catalog,
+    ids: &Ids,
+    accepted: &Accepted,
+    taken: &BTreeSet<u16>,
+) -> Built {
+    let (accepted, mut refused) = admit::configs(settings, catalog, accepted, taken);
     let model = of(settings, catalog, accepted.iter(), ids, &mut refused);
     Built { model, accepted, refused }
 }
