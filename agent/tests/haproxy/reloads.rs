@@ -61,7 +61,9 @@ async fn a_reload_that_fails_is_undone_and_the_service_at_fault_stops_nobody_els
 #[tokio::test(flavor = "multi_thread")]
 async fn while_reloads_fail_servers_still_follow_the_catalog() {
     let (mut host, port, _hacheck, first) = serving().await;
-    std::fs::remove_file(&host.settings.master_socket).unwrap();
+    host.settings.master_socket = host.dir.path().join("nobody");
+    host.restart_keeper().await;
+    host.until("the new agent has seen it", |status| status.reachable).await;
     let second = Web::start(host.address(), "second").await;
     let new = ("new.main", namespace(0), vec![]);
     host.set([(NS, namespace(port), vec![second.server.clone()]), new]);
