@@ -3,22 +3,17 @@
 
 #[path = "haproxy/host.rs"]
 mod host;
+#[path = "haproxy/reloads.rs"]
+mod reloads;
 
-use std::{num::NonZeroU32, sync::atomic::Ordering, time::Duration};
+use std::sync::atomic::Ordering;
 
-use agent::{
-    atomic_file::write,
-    synapse::{
-        catalog::Server,
-        haproxy::{Settings, runtime::Scope},
-    },
-};
+use agent::synapse::{catalog::Server, haproxy::runtime::Scope};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use soa_configs::NamespaceConfig;
-use tokio::net::TcpListener;
 
 use self::host::{Host, Web, eventually, free_port, get, namespace};
 
@@ -133,92 +128,16 @@ async fn a_restarted_agent_finds_all_as_it_should_be_and_changes_nothing() {
     let second = Web::start(host.address(), "second").await;
     host.set([(NS, namespace(port), vec![second.server.clone(), leaving(&first.server)])]);
     let before = host.until_up(NS, &second.server).await;
-    eventually("the file is written", || async { host.config().contains(&second.server.name) })
-        .await;
     let names = Scope::All([NS.to_owned()].into());
     let seen = host.runtime().observe(&names).await.unwrap();
     host.restart_keeper().await;
+    assert!(host.config().contains(&second.server.name), "written at the latest on the way out");
     let after = host
         .until("the new agent has seen it", |s| s.server(NS, &second.server.name).is_some())
         .await;
     assert_eq!(after.worker_pid, before.worker_pid);
     assert_eq!((after.counters.reloads, after.counters.runtime_commands), (0, 0));
     assert_eq!(host.runtime().observe(&names).await.unwrap(), seen);
-    host.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_namespace_is_reloaded_in_and_proven() {
-    let (mut host, port, _hacheck, first) = serving().await;
-    let before = host.until("settled", |status| status.reachable).await;
-    let other = Web::start(host.address(), "other").await;
-    let other_port = free_port(host.address()).await;
-    host.set([
-        (NS, namespace(port), vec![first.server.clone()]),
-        ("other.main", namespace(other_port), vec![other.server.clone()]),
-    ]);
-    let after = host.until_up("other.main", &other.server).await;
-    assert_eq!(get((host.address(), other_port), "/").await, Some((200, "other".to_owned())));
-    assert_eq!(get((host.address(), port), "/").await, Some((200, "first".to_owned())));
-    assert_eq!((after.counters.reloads, after.counters.reload_failures), (1, 0));
-    assert_ne!(after.worker_pid, before.worker_pid);
-    assert_eq!(after.fingerprint_running, after.fingerprint_wanted);
-    assert!(host.dir.path().join("haproxy.cfg.last-good").exists());
-    host.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reload_that_fails_is_undone_and_servers_still_follow_the_catalog() {
-    let (mut host, port, _hacheck, first) = serving().await;
-    let good = host.config();
-    // `haproxy -c` cannot see that somebody else listens there.
-    let taken = TcpListener::bind((host.address(), 0)).await.unwrap();
-    let bad = ("bad.main", namespace(taken.local_addr().unwrap().port()), vec![]);
-    host.set([(NS, namespace(port), vec![first.server.clone()]), bad.clone()]);
-    let failed = host.until("the reload failed", |s| s.counters.reload_failures == 1).await;
-    let alarm = failed.alarm.clone().unwrap();
-    assert!(alarm.contains("undone"), "{alarm}");
-    assert_ne!(failed.fingerprint_running, failed.fingerprint_wanted);
-    assert_eq!(host.config(), good);
-    assert_eq!(get((host.address(), port), "/").await, Some((200, "first".to_owned())));
-    let second = Web::start(host.address(), "second").await;
-    let servers = vec![first.server.clone(), second.server.clone()];
-    host.set([(NS, namespace(port), servers.clone()), bad]);
-    host.until_up(NS, &second.server).await;
-    until_served_by(&host, port, "second").await;
-    host.set([(NS, namespace(port), servers)]);
-    host.until("the alarm ends", |status| status.alarm.is_none()).await;
-    host.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broken_template_is_reported_and_stops_nothing() {
-    let templates = tempfile::tempdir().unwrap();
-    let file = templates.path().join("haproxy.cfg.tera");
-    let built_in = include_str!("../../templates/haproxy.cfg.tera");
-    write(&file, built_in.as_bytes()).unwrap();
-    let mut host = Host::start_with(|s| s.templates = Some(templates.path().to_owned())).await;
-    let _hacheck = Web::hacheck(&host).await;
-    let port = free_port(host.address()).await;
-    let first = Web::start(host.address(), "first").await;
-    host.set([(NS, namespace(port), vec![first.server.clone()])]);
-    let before = host.until_up(NS, &first.server).await;
-    write(&file, built_in.replace("default_backend", "defaultbackend").as_bytes()).unwrap();
-    let rejected = host.until("haproxy's word is reported", |s| s.alarm.is_some()).await;
-    assert!(rejected.alarm.as_ref().unwrap().contains("defaultbackend"), "{:?}", rejected.alarm);
-    write(&file, built_in.replace("ns.mode", "ns.moed").as_bytes()).unwrap();
-    let place = format!("{}:", file.display());
-    host.until("file and line are reported", |s| {
-        s.alarm.as_ref().is_some_and(|alarm| alarm.contains(&place) && alarm.contains("moed"))
-    })
-    .await;
-    let second = Web::start(host.address(), "second").await;
-    host.set([(NS, namespace(port), vec![first.server.clone(), second.server.clone()])]);
-    let after = host.until_up(NS, &second.server).await;
-    assert_eq!(after.worker_pid, before.worker_pid);
-    assert_eq!(after.counters.template_failures, 2);
-    write(&file, built_in.as_bytes()).unwrap();
-    host.until("the alarm ends", |status| status.alarm.is_none()).await;
     host.stop().await;
 }
 
@@ -301,35 +220,6 @@ async fn a_weight_is_changed_in_place_and_other_options_by_replacement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_that_wait_for_a_reload_cost_one_and_servers_do_not_wait() {
-    let slow = |settings: &mut Settings| {
-        settings.reload_burst = NonZeroU32::MIN;
-        settings.reload_interval = Duration::from_secs(5);
-    };
-    let mut host = Host::start_with(slow).await;
-    let _hacheck = Web::hacheck(&host).await;
-    let port = free_port(host.address()).await;
-    let first = Web::start(host.address(), "first").await;
-    host.set([(NS, namespace(port), vec![first.server.clone()])]);
-    host.until_up(NS, &first.server).await;
-    let empty = |name| (name, namespace(0), vec![]);
-    host.set([(NS, namespace(port), vec![first.server.clone()]), empty("one.x")]);
-    host.until("the first reload", |s| s.counters.reloads == 1).await;
-    let second = Web::start(host.address(), "second").await;
-    let servers = || vec![first.server.clone(), second.server.clone()];
-    host.set([(NS, namespace(port), servers()), empty("one.x"), empty("two.x")]);
-    let waiting = host.until_up(NS, &second.server).await;
-    assert_eq!(waiting.counters.reloads, 1, "the server did not wait for the reload");
-    assert_ne!(waiting.fingerprint_running, waiting.fingerprint_wanted);
-    host.set([(NS, namespace(port), servers()), empty("one.x"), empty("three.x")]);
-    let done = host.until("the second reload", |s| s.counters.reloads == 2).await;
-    assert_eq!(done.fingerprint_running, done.fingerprint_wanted);
-    assert!(!host.config().contains("two.x"), "the newest catalog wins");
-    until_served_by(&host, port, "second").await;
-    host.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_wedged_haproxy_is_reported_and_taken_up_again_without_a_reload() {
     let (mut host, port, _hacheck, first) = serving().await;
     let before = host.until("settled", |status| status.reachable).await;
@@ -345,31 +235,6 @@ async fn a_wedged_haproxy_is_reported_and_taken_up_again_without_a_reload() {
     kill(worker, Signal::SIGCONT).unwrap();
     let after = host.until_up(NS, &second.server).await;
     assert_eq!((after.worker_pid, after.counters.reloads), (before.worker_pid, 0));
-    host.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_haproxy_with_a_foreign_configuration_is_taken_over() {
-    let mut host = Host::start().await;
-    let foreign = format!(
-        "global\n\tstats socket {} level admin expose-fd listeners\n\
-         defaults\n\ttimeout connect 1s\n\ttimeout client 1s\n\ttimeout server 1s\n\
-         listen stats\n\tmode http\n\tbind {}\n\tstats uri /\n",
-        host.settings.socket.display(),
-        host.settings.stats_bind
-    );
-    write(&host.settings.config_file, foreign.as_bytes()).unwrap();
-    let seen = host.until("it is seen", |status| status.reachable).await;
-    assert_eq!((seen.fingerprint_running, host.config()), (None, foreign.clone()));
-    let _hacheck = Web::hacheck(&host).await;
-    let port = free_port(host.address()).await;
-    let first = Web::start(host.address(), "first").await;
-    host.set([(NS, namespace(port), vec![first.server.clone()])]);
-    let taken = host.until_up(NS, &first.server).await;
-    assert_eq!(taken.counters.reloads, 1);
-    let kept = host.dir.path().join("haproxy.cfg.last-good");
-    assert_eq!(std::fs::read_to_string(kept).unwrap(), foreign);
-    until_served_by(&host, port, "first").await;
     host.stop().await;
 }
 

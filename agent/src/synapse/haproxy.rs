@@ -3,7 +3,7 @@
 //! The corridor: catalog → [`model`] → [`template`] → [`render`], which takes the text apart into a
 //! skeleton and server lines → [`observed`] (asked by [`runtime`]) → [`apply`] decides →
 //! [`execute`] on the socket, or [`reload`], which validates, proves and undoes.
-//! [`reconcile`] is the one task that walks it; [`process`] starts HAProxy where no unit does.
+//! [`run`] is the one task that walks it; [`process`] starts HAProxy where no unit does.
 
 pub mod apply;
 pub mod check;

@@ -180,6 +180,18 @@ impl ServerLine {
         &self.text
     }
 
+    /// The same line with or without `disabled`.
+    pub(super) fn with_leaving(&self, leaving: bool) -> Self {
+        if leaving == self.leaving {
+            return self.clone();
+        }
+        let mut text = self.enabled_text();
+        if leaving {
+            text.push_str(" disabled");
+        }
+        Self { leaving, text, ..self.clone() }
+    }
+
     /// The line without `disabled`, in a fixed order of words.
     pub(super) fn enabled_text(&self) -> String {
         format!("server {}", self.words())

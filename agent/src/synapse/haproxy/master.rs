@@ -20,17 +20,27 @@ pub async fn reload(socket: &Path, timeout: Duration) -> io::Result<()> {
     ask(socket, "reload", timeout).await.map(drop)
 }
 
-/// Whether the last reload failed and the old worker went on; `None`: the master does not say.
+/// What the master says about its reloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reloads {
+    /// Since it was started.
+    pub count: u32,
+    /// The last one failed, and the old worker went on.
+    pub failed: bool,
+}
+
+/// Reads the master's line of `show proc`.
 ///
 /// # Errors
-/// When the master cannot be reached within `timeout`.
-pub async fn last_reload_failed(socket: &Path, timeout: Duration) -> io::Result<Option<bool>> {
-    Ok(failed(&ask(socket, "show proc;quit", timeout).await?))
+/// When the master cannot be reached within `timeout`, or does not say.
+pub async fn reloads(socket: &Path, timeout: Duration) -> io::Result<Reloads> {
+    let processes = ask(socket, "show proc;quit", timeout).await?;
+    parse(&processes).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Whether a master answers.
 pub async fn is_there(socket: &Path, timeout: Duration) -> bool {
-    last_reload_failed(socket, timeout).await.is_ok()
+    reloads(socket, timeout).await.is_ok()
 }
 
 async fn ask(socket: &Path, command: &str, timeout: Duration) -> io::Result<String> {
@@ -47,12 +57,13 @@ async fn ask(socket: &Path, command: &str, timeout: Duration) -> io::Result<Stri
     time::timeout(timeout, exchange).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Reads `[failed: N]` in the master's line of `show proc`; N is 0 again after the next success
-/// (synapse.md §14).
-fn failed(processes: &str) -> Option<bool> {
-    let (_, after) = processes.split_once("[failed: ")?;
-    let (count, _) = after.split_once(']')?;
-    Some(count.trim().parse::<u32>().ok()? > 0)
+/// `<pid> master <count> [failed: N] …`; N is 0 again after the next success (synapse.md §14).
+fn parse(processes: &str) -> Option<Reloads> {
+    let line = processes.lines().find(|line| line.split_whitespace().nth(1) == Some("master"))?;
+    let count = line.split_whitespace().nth(2)?.parse().ok()?;
+    let (_, after) = line.split_once("[failed: ")?;
+    let (failures, _) = after.split_once(']')?;
+    Some(Reloads { count, failed: failures.trim().parse::<u32>().ok()? > 0 })
 }
 
 #[cfg(test)]
@@ -60,12 +71,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_count_of_failures_is_read() {
-        let with =
-            |count: &str| format!("#<PID>\n18040  master  1 [failed: {count}]  0d00h15m37s\n");
-        assert_eq!(failed(&with("0")), Some(false));
-        assert_eq!(failed(&with("2")), Some(true));
-        assert_eq!(failed("Permission denied\n"), None);
+    fn the_counts_of_reloads_and_failures_are_read() {
+        let with = |failures: &str| {
+            format!(
+                "#<PID>  <type>\n18040  master  3 [failed: {failures}]  0d00h15m37s\n# workers\n"
+            )
+        };
+        assert_eq!(parse(&with("0")), Some(Reloads { count: 3, failed: false }));
+        assert_eq!(parse(&with("2")), Some(Reloads { count: 3, failed: true }));
+        assert_eq!(parse("Permission denied\n"), None);
     }
 
     #[tokio::test]

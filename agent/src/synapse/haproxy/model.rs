@@ -3,7 +3,11 @@
 
 mod admit;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use serde::Serialize;
 use soa_configs::{Mode, Namespace, NamespaceConfig, smartstack::Balance};
@@ -121,18 +125,48 @@ pub struct Built {
 }
 
 /// Decides what HAProxy should be. A namespace whose settings cannot be rendered keeps those of
-/// `accepted`; all others go on.
+/// `accepted`; all others go on. `taken` are ports on which another process listens.
 #[must_use]
-pub fn build(settings: &Settings, catalog: &Catalog, ids: &Ids, accepted: &Accepted) -> Built {
-    let (accepted, mut refused) = admit::configs(settings, catalog, accepted);
+pub fn build(
+    settings: &Settings,
+    catalog: &Catalog,
+    ids: &Ids,
+    accepted: &Accepted,
+    taken: &BTreeSet<u16>,
+) -> Built {
+    let (accepted, mut refused) = admit::configs(settings, catalog, accepted, taken);
+    let model = of(settings, catalog, accepted.iter(), ids, &mut refused);
+    Built { model, accepted, refused }
+}
+
+/// The part of the model that concerns `names`, with the settings they were last rendered with: for
+/// a catalog in which nothing but servers changed.
+#[must_use]
+pub fn servers_of(
+    settings: &Settings,
+    catalog: &Catalog,
+    names: &BTreeSet<Namespace>,
+    ids: &Ids,
+    accepted: &Accepted,
+) -> Model {
+    let namespaces = names.iter().filter_map(|name| accepted.get_key_value(name));
+    of(settings, catalog, namespaces, ids, &mut Vec::new())
+}
+
+fn of<'a>(
+    settings: &Settings,
+    catalog: &Catalog,
+    accepted: impl Iterator<Item = (&'a Namespace, &'a Arc<NamespaceConfig>)>,
+    ids: &Ids,
+    refused: &mut Vec<Refused>,
+) -> Model {
     let no_ids = BTreeMap::new();
     let namespaces = accepted
-        .iter()
         .filter_map(|(name, config)| {
             let pool = catalog.pools.get(name)?;
             let known = ids.get(name.as_str()).unwrap_or(&no_ids);
-            let servers = servers(settings, name, &pool.servers, known, &mut refused);
-            Some(section(settings, name, config, servers, &mut refused))
+            let servers = servers(settings, name, &pool.servers, known, refused);
+            Some(section(settings, name, config, servers, refused))
         })
         .collect();
     let global = Global {
@@ -142,7 +176,7 @@ pub fn build(settings: &Settings, catalog: &Catalog, ids: &Ids, accepted: &Accep
         hard_stop_after_s: settings.hard_stop_after.as_secs(),
         log: settings.log.clone(),
     };
-    Built { model: Model { global, namespaces }, accepted, refused }
+    Model { global, namespaces }
 }
 
 fn section(
@@ -252,7 +286,7 @@ fn servers(
 
 /// Hands out the lowest numbers that no known server has.
 struct FreeIds {
-    taken: std::collections::BTreeSet<u32>,
+    taken: BTreeSet<u32>,
     next: u32,
 }
 

@@ -5,6 +5,7 @@
 
 mod disk;
 mod pass;
+mod statistics;
 mod wanted;
 
 use std::{
@@ -233,6 +234,3 @@ impl<L: Limit> Keeper<L> {
         });
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,13 +10,22 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    check, fingerprint::Fingerprint, master, observed::Info, render::Rendered, runtime::Runtime,
+    check,
+    fingerprint::Fingerprint,
+    master::{self, Reloads},
+    observed::Info,
+    render::Rendered,
+    runtime::Runtime,
     settings::Settings,
 };
 use crate::atomic_file;
 
 /// Between two looks at a HAProxy that is starting; a reload takes 0.05 to 0.8 s (synapse.md §15.1).
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// A command that reaches a master while that starts itself over is lost without a word.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a master may be away while it starts itself over.
+const MASTER_AWAY: Duration = Duration::from_secs(2);
 
 /// Why a configuration is not in force.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +76,7 @@ pub async fn reload(
     wanted: &Rendered,
     before: &Info,
 ) -> Result<Info, Error> {
-    let staged = check::check(settings, &wanted.text).await.map_err(Error::NotUsable)?;
+    let staged = check::check(settings, &wanted.text()).await.map_err(Error::NotUsable)?;
     let kept = keep_last_good(settings).await.map_err(Error::NotUsable)?;
     check::put_in_place(staged).await.map_err(Error::NotUsable)?;
     let began = Instant::now();
@@ -128,26 +137,29 @@ async fn switch(
     old_pid: u32,
     fingerprint: Option<Fingerprint>,
 ) -> Result<Info, Unproven> {
-    let patience = settings.command_timeout;
-    master::reload(&settings.master_socket, patience).await.map_err(Unproven::NoMaster)?;
+    let before = ask_master(settings).await.map_err(Unproven::NoMaster)?;
     let deadline = Instant::now() + settings.proof_timeout;
-    let mut seen = false;
+    let (mut asked, mut seen) = (None::<Instant>, false);
     while Instant::now() < deadline {
-        // The old connection would lead to the old worker for as long as that lives.
-        runtime.disconnect();
-        let worker = time::timeout_at(deadline, runtime.info()).await;
-        if let Ok(Ok(info)) = worker
-            && info.pid != old_pid
-            && (fingerprint.is_none() || info.fingerprint == fingerprint)
-        {
+        if asked.is_none_or(|at| at.elapsed() > ASK_AGAIN) {
+            let _ = master::reload(&settings.master_socket, settings.command_timeout).await;
+            asked = Some(Instant::now());
+        }
+        if let Some(info) = new_worker(runtime, old_pid, fingerprint, deadline).await {
             seen = true;
-            if serves(settings.stats_bind, patience).await {
+            if serves(settings.stats_bind, settings.command_timeout).await {
                 return Ok(info);
             }
         }
-        let refused = master::last_reload_failed(&settings.master_socket, patience).await;
-        if let Ok(Some(true)) = refused {
-            return Err(Unproven::Failed);
+        let now = master::reloads(&settings.master_socket, settings.command_timeout).await;
+        if let Ok(now) = now
+            && now.count != before.count
+        {
+            if now.failed {
+                return Err(Unproven::Failed);
+            }
+            // It was told, and the new worker takes its time.
+            asked = Some(Instant::now());
         }
         time::sleep(LOOK_AGAIN).await;
     }
@@ -157,6 +169,31 @@ async fn switch(
     } else {
         Unproven::NotSeen(settings.proof_timeout)
     })
+}
+
+async fn new_worker(
+    runtime: &mut Runtime,
+    old_pid: u32,
+    fingerprint: Option<Fingerprint>,
+    deadline: Instant,
+) -> Option<Info> {
+    // The old connection would lead to the old worker for as long as that lives.
+    runtime.disconnect();
+    let info = time::timeout_at(deadline, runtime.info()).await.ok()?.ok()?;
+    let wanted = fingerprint.is_none() || info.fingerprint == fingerprint;
+    (info.pid != old_pid && wanted).then_some(info)
+}
+
+/// The master's count of reloads. It starts itself over after each, and is away for a moment.
+async fn ask_master(settings: &Settings) -> io::Result<Reloads> {
+    let deadline = Instant::now() + MASTER_AWAY;
+    loop {
+        let answer = master::reloads(&settings.master_socket, settings.command_timeout).await;
+        if answer.is_ok() || Instant::now() >= deadline {
+            return answer;
+        }
+        time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Whether the statistics page answers 200. HEAD, because the whole page of a large host has

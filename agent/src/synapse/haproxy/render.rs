@@ -1,7 +1,10 @@
 //! A configuration taken apart: the skeleton, which only a reload can change, and the server lines,
 //! which the runtime socket can change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use indexmap::IndexMap;
 
@@ -26,18 +29,39 @@ impl Backend {
     pub fn line(&self, name: &str) -> Option<&ServerLine> {
         self.dynamic.get(name).or_else(|| self.fixed.get(name))
     }
+
+    fn with_servers_of(&self, wanted: &Self) -> Self {
+        // A line that only a reload can bring stays out until then, and so does one that would take
+        // the name of a fixed line.
+        let usable = |(name, _): &(&String, &ServerLine)| !self.fixed.contains_key(*name);
+        let line = |(name, line): (&String, &ServerLine)| (name.clone(), line.clone());
+        let fixed = |(name, line): (&String, &ServerLine)| {
+            let leaving = wanted.line(name).is_none_or(|line| line.leaving);
+            (name.clone(), line.with_leaving(leaving))
+        };
+        Self {
+            dynamic: wanted.dynamic.iter().filter(usable).map(line).collect(),
+            fixed: self.fixed.iter().map(fixed).collect(),
+        }
+    }
+
+    fn has_fixed_of(&self, other: &Self) -> bool {
+        let same = |(name, line): (&String, &ServerLine)| {
+            other.fixed.get(name).is_some_and(|other| other.enabled_text() == line.enabled_text())
+        };
+        self.fixed.len() == other.fixed.len() && self.fixed.iter().all(same)
+    }
 }
 
-/// A configuration and what the agent has to know of it.
+/// A configuration and what the agent has to know of it. Cheap to clone and to compare: what did not
+/// change is shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
-    /// The whole file; its last section names the fingerprint.
-    pub text: String,
     /// Of everything but the dynamic server lines, comments and blank lines.
     pub fingerprint: Fingerprint,
     /// The backends whose servers the agent looks after.
-    pub backends: BTreeMap<String, Backend>,
-    skeleton: Vec<Piece>,
+    pub backends: BTreeMap<String, Arc<Backend>>,
+    skeleton: Arc<Vec<Piece>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,37 +81,66 @@ impl Rendered {
     #[must_use]
     pub fn parse(text: &str, managed: &BTreeSet<&str>) -> Self {
         let (skeleton, backends) = Scan::new(managed).run(without_description(text));
-        Self::assemble(skeleton, backends)
+        let fingerprint = fingerprint(&skeleton, &backends);
+        let backends = backends.into_iter().map(|(name, backend)| (name, Arc::new(backend)));
+        Self { fingerprint, backends: backends.collect(), skeleton: Arc::new(skeleton) }
     }
 
     /// The same skeleton with the servers of `other`, where both have the backend: what a process
     /// that still runs this skeleton can be brought to without a reload.
     #[must_use]
     pub fn with_servers_of(&self, other: &Self) -> Self {
-        let mut backends = self.backends.clone();
-        for (name, backend) in &mut backends {
-            let Some(wanted) = other.backends.get(name) else { continue };
-            // A line that only a reload can bring stays out until then, and so does one that
-            // would take the name of a fixed line.
-            let line = |(name, line): (&String, &ServerLine)| (name.clone(), line.clone());
-            let usable = |(name, _): &(&String, &ServerLine)| !backend.fixed.contains_key(*name);
-            backend.dynamic = wanted.dynamic.iter().filter(usable).map(line).collect();
-            for (name, fixed) in &mut backend.fixed {
-                let leaving = wanted.line(name).is_none_or(|line| line.leaving);
-                if leaving != fixed.leaving {
-                    let disabled = if leaving { " disabled" } else { "" };
-                    let text = format!("{}{disabled}", fixed.enabled_text());
-                    *fixed = ServerLine::parse(&text).unwrap_or_else(|| fixed.clone());
+        let mut next = self.clone();
+        for (name, wanted) in &other.backends {
+            if let Some(backend) = next.backends.get_mut(name)
+                && backend != wanted
+            {
+                *backend = Arc::new(backend.with_servers_of(wanted));
+            }
+        }
+        next
+    }
+
+    /// Whether [`Self::with_servers_of`] would take over everything that `other` says about its
+    /// backends.
+    #[must_use]
+    pub fn can_take_servers_of(&self, other: &Self) -> bool {
+        let same = |(name, wanted): (&String, &Arc<Backend>)| {
+            self.backends.get(name).is_some_and(|backend| backend.has_fixed_of(wanted))
+        };
+        other.backends.iter().all(same)
+    }
+
+    /// The whole file; its last section names the fingerprint.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for piece in self.skeleton.iter() {
+            match piece {
+                Piece::Line(line) => push(&mut text, ["", line]),
+                Piece::Fixed { backend, name } => {
+                    if let Some(line) = self.backends.get(backend).and_then(|b| b.fixed.get(name)) {
+                        push(&mut text, ["\t", line.text()]);
+                    }
+                }
+                Piece::Servers(backend) => {
+                    let backend = self.backends.get(backend);
+                    for line in backend.into_iter().flat_map(|backend| backend.dynamic.values()) {
+                        push(&mut text, ["\t", line.text()]);
+                    }
                 }
             }
         }
-        Self::assemble(self.skeleton.clone(), backends)
+        // HAProxy merges `global` sections and shows the description in `show info`: so the process
+        // itself says which skeleton it runs.
+        push(&mut text, [DESCRIPTION, &self.fingerprint.to_string()]);
+        text
     }
 
     /// The numbers of all servers, to render the next text with.
     #[must_use]
     pub fn ids(&self) -> Ids {
-        let ids = |backend: &Backend| {
+        let ids = |backend: &Arc<Backend>| {
             let lines = backend.dynamic.values().chain(backend.fixed.values());
             lines.filter_map(|line| Some((line.name.clone(), line.id?))).collect()
         };
@@ -108,40 +161,16 @@ impl Rendered {
             .map(|names| Self::parse(text, names))
             .find(|r| r.fingerprint == written)
     }
-
-    fn assemble(skeleton: Vec<Piece>, backends: BTreeMap<String, Backend>) -> Self {
-        let fingerprint = fingerprint(&skeleton, &backends);
-        let mut text = String::new();
-        for piece in &skeleton {
-            match piece {
-                Piece::Line(line) => push_line(&mut text, line),
-                Piece::Fixed { backend, name } => {
-                    if let Some(line) = backends.get(backend).and_then(|b| b.fixed.get(name)) {
-                        push_line(&mut text, &format!("\t{}", line.text()));
-                    }
-                }
-                Piece::Servers(backend) => {
-                    for line in backends.get(backend).into_iter().flat_map(|b| b.dynamic.values()) {
-                        push_line(&mut text, &format!("\t{}", line.text()));
-                    }
-                }
-            }
-        }
-        // HAProxy merges `global` sections and shows the description in `show info`: so the process
-        // itself says which skeleton it runs.
-        push_line(&mut text, &format!("{DESCRIPTION}{fingerprint}"));
-        Self { text, fingerprint, backends, skeleton }
-    }
 }
 
 const DESCRIPTION: &str = "\nglobal\n\tdescription ";
 
-fn push_line(text: &mut String, line: &str) {
-    text.push_str(line);
+fn push(text: &mut String, line: [&str; 2]) {
+    text.extend(line);
     text.push('\n');
 }
 
-/// The text without the section that [`Rendered::assemble`] added to it.
+/// The text without the section that [`Rendered::text`] added to it.
 fn without_description(text: &str) -> &str {
     let Some((before, after)) = text.rsplit_once(DESCRIPTION) else { return text };
     let ours = Fingerprint::from_description(after.trim_end()).is_some();

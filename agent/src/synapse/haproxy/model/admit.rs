@@ -31,13 +31,14 @@ pub(super) fn configs(
     settings: &Settings,
     catalog: &Catalog,
     before: &Accepted,
+    taken: &BTreeSet<u16>,
 ) -> (Accepted, Vec<Refused>) {
     let mut order: Vec<_> = catalog.pools.iter().collect();
     let newcomer = |name: &Namespace, config: &NamespaceConfig| {
         before.get(name).is_none_or(|held| held.proxy_port != config.proxy_port)
     };
     order.sort_by_key(|(name, pool)| (newcomer(name, &pool.config), *name));
-    let mut ports = Ports::new(settings);
+    let mut ports = Ports::new(settings, taken);
     let (mut accepted, mut refused) = (BTreeMap::new(), Vec::new());
     for (name, pool) in order {
         match admit(&mut ports, name, &pool.config) {
@@ -62,8 +63,11 @@ pub(super) fn configs(
 struct Ports(BTreeMap<u16, String>);
 
 impl Ports {
-    fn new(settings: &Settings) -> Self {
-        Self(BTreeMap::from([(settings.stats_bind.port(), "the statistics page".to_owned())]))
+    fn new(settings: &Settings, taken: &BTreeSet<u16>) -> Self {
+        let mut ports: BTreeMap<_, _> =
+            taken.iter().map(|port| (*port, "another process".to_owned())).collect();
+        ports.insert(settings.stats_bind.port(), "the statistics page".to_owned());
+        Self(ports)
     }
 }
 

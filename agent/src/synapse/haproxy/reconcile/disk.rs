@@ -24,7 +24,7 @@ pub(super) struct Disk {
     /// What the file says, as far as the agent wrote it.
     written: Option<Arc<Rendered>>,
     writing: Option<(Arc<Rendered>, Write)>,
-    /// Text that could not be written.
+    /// What could not be written.
     failed: Option<Arc<Rendered>>,
     not_before: Instant,
     /// Why the file is not as the process.
@@ -69,7 +69,7 @@ impl Disk {
     /// When `target` has to be written; `None`: the file says so, or is being written.
     pub(super) fn due(&self, target: &Rendered) -> Option<Instant> {
         let same = |other: &Option<Arc<Rendered>>| {
-            other.as_ref().is_some_and(|rendered| rendered.text == target.text)
+            other.as_ref().is_some_and(|rendered| rendered.as_ref() == target)
         };
         if same(&self.written) || self.writing.is_some() {
             return None;
@@ -81,7 +81,7 @@ impl Disk {
     pub(super) fn start(&mut self, target: Arc<Rendered>) {
         let (settings, text) = (Arc::clone(&self.settings), Arc::clone(&target));
         let write = async move {
-            let staged = check::check(&settings, &text.text).await?;
+            let staged = check::check(&settings, &text.text()).await?;
             check::put_in_place(staged).await
         };
         self.not_before = Instant::now() + PAUSE;

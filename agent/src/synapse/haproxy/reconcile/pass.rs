@@ -1,7 +1,7 @@
 //! One pass: render, observe, plan, act.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     error::Error,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -16,7 +16,7 @@ use super::{
         execute::{self, Outcome},
         limit::Limit,
         observed::{Info, Observed},
-        reload,
+        reload::{self, Unproven},
         render::Rendered,
         runtime::{self, Scope},
         status::LastReload,
@@ -27,10 +27,6 @@ use crate::synapse::catalog::Catalog;
 
 /// Passes that may fail to replace a server before a reload does it.
 const MAX_REPLACE_PASSES: u32 = 10;
-/// Statistics of backends read in one full pass; the whole table of a large host costs HAProxy
-/// 0.4 s (synapse.md §13.7).
-const STATS_PER_PASS: usize = 200;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Wait,
@@ -90,7 +86,8 @@ impl<L: Limit> Keeper<L> {
         if full || self.wanted.is_none() {
             self.renderer.refresh(catalog, &self.ids).await;
         }
-        let Some(wanted) = self.renderer.render(catalog, &self.ids) else {
+        let quick = if full { None } else { self.render_servers(catalog) };
+        let Some(wanted) = quick.or_else(|| self.renderer.render(catalog, &self.ids)) else {
             return BTreeSet::new();
         };
         self.rendered = Some(Arc::clone(catalog));
@@ -99,6 +96,25 @@ impl<L: Limit> Keeper<L> {
         let old = |name: &String| before.as_ref().and_then(|before| before.backends.get(name));
         let changed = wanted.backends.iter().filter(|(name, backend)| old(name) != Some(*backend));
         changed.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The quick way, when nothing but servers differs from the catalog that was rendered last.
+    fn render_servers(&self, catalog: &Catalog) -> Option<Rendered> {
+        let (before, wanted) = (self.rendered.as_ref()?, self.wanted.as_ref()?);
+        let mut changed = BTreeSet::new();
+        if before.pools.len() != catalog.pools.len() {
+            return None;
+        }
+        for (name, pool) in &catalog.pools {
+            let old = before.pools.get(name)?;
+            if old.config != pool.config {
+                return None;
+            }
+            if old.servers != pool.servers {
+                changed.insert(name.clone());
+            }
+        }
+        self.renderer.render_servers(catalog, &changed, &self.ids, wanted)
     }
 
     /// Before the first rendering: servers keep the numbers that the process, or else the file, has
@@ -124,7 +140,7 @@ impl<L: Limit> Keeper<L> {
     }
 
     /// Backends with servers that are leaving or to be deleted.
-    fn attention(&self, wanted: &Rendered) -> BTreeSet<String> {
+    pub(super) fn attention(&self, wanted: &Rendered) -> BTreeSet<String> {
         let leaving = wanted.backends.iter().filter(|(_, backend)| {
             backend.dynamic.values().chain(backend.fixed.values()).any(|line| line.leaving)
         });
@@ -215,11 +231,15 @@ impl<L: Limit> Keeper<L> {
                 error!(error = text, "haproxy not reloaded");
                 self.failed = Some((wanted.fingerprint, Instant::now()));
                 self.status.counters.reload_failures += 1;
+                if matches!(outcome, Err(reload::Error::Undone(Unproven::Failed))) {
+                    self.renderer.look_for_taken_ports();
+                }
             }
             _ => {
                 self.failed = None;
                 self.status.counters.reloads += 1;
                 self.disk.now_has(Arc::clone(wanted));
+                self.renderer.is_in_force();
             }
         }
         self.reload_alarm.clone_from(&error);
@@ -281,7 +301,7 @@ impl<L: Limit> Keeper<L> {
         next
     }
 
-    fn away_after(&mut self, error: &runtime::Error) -> Next {
+    pub(super) fn away_after(&mut self, error: &runtime::Error) -> Next {
         warn!(error = error as &dyn Error, "haproxy did not answer while being changed");
         self.saw(None);
         self.clock.look = Instant::now() + LOOK_WHEN_AWAY;
@@ -349,43 +369,8 @@ impl<L: Limit> Keeper<L> {
         if self.asked.is_none() && info.fingerprint == wanted {
             self.failed = None;
             self.reload_alarm = None;
+            self.renderer.is_in_force();
         }
-    }
-
-    /// Reads the statistics of the observed backends; in a full pass of those without any and of
-    /// some others in turn.
-    async fn statistics(&mut self, target: &Rendered, observed: &Observed, full: bool) {
-        self.status.backends.retain(|name, _| target.backends.contains_key(name));
-        let managed =
-            observed.backends.iter().filter(|(name, _)| target.backends.contains_key(*name));
-        let mut names: Vec<_> = managed.map(|(name, backend)| (name.clone(), backend.id)).collect();
-        if full {
-            let attention = self.attention(target);
-            let start = names.partition_point(|(name, _)| *name <= self.stat_cursor);
-            names.rotate_left(start);
-            let mut budget = STATS_PER_PASS;
-            names.retain(|(name, _)| {
-                let new = !self.status.backends.contains_key(name) || attention.contains(name);
-                let turn = !new && budget > 0;
-                budget -= usize::from(turn);
-                new || turn
-            });
-            self.stat_cursor = names.last().map(|(name, _)| name.clone()).unwrap_or_default();
-        }
-        let ids: Vec<_> = names.iter().filter_map(|(_, id)| *id).collect();
-        let mut rows = match self.runtime.stat(&ids).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                self.away_after(&error);
-                return;
-            }
-        };
-        let found: BTreeMap<_, _> = names
-            .into_iter()
-            .map(|(name, _)| (rows.remove(&name).unwrap_or_default(), name))
-            .map(|(servers, name)| (name, Arc::new(servers)))
-            .collect();
-        self.status.backends.extend(found);
     }
 }
 

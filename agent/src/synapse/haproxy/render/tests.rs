@@ -35,20 +35,22 @@ fn only_managed_backends_have_servers_to_look_after() {
     assert_eq!(rendered.backends.len(), 2);
     assert_eq!(names(&rendered.backends["web.main"].dynamic), ["a", "b"]);
     assert!(rendered.backends["web.main"].dynamic["b"].leaving);
-    assert!(rendered.text.contains("server d 10.0.0.1:4 check"));
-    assert!(rendered.text.ends_with(&format!("global\n\tdescription {}\n", rendered.fingerprint)));
+    assert!(rendered.text().contains("server d 10.0.0.1:4 check"));
+    assert!(
+        rendered.text().ends_with(&format!("global\n\tdescription {}\n", rendered.fingerprint))
+    );
 }
 
 #[test]
 fn what_was_rendered_is_recovered_from_the_file() {
     let rendered = parse(TEXT);
     let managed = BTreeSet::from(["web.main", "hash.main"]);
-    assert_eq!(Rendered::recover(&rendered.text, &managed).unwrap(), rendered);
+    assert_eq!(Rendered::recover(&rendered.text(), &managed).unwrap(), rendered);
     let everything = Rendered::parse(TEXT, &BTreeSet::from(["web.main", "hash.main", "by-hand"]));
-    let recovered = Rendered::recover(&everything.text, &BTreeSet::from(["web.main"])).unwrap();
+    let recovered = Rendered::recover(&everything.text(), &BTreeSet::from(["web.main"])).unwrap();
     assert_eq!(recovered.backends.len(), 3, "namespaces that left the catalog are known too");
     assert_eq!(Rendered::recover(TEXT, &managed), None);
-    let edited = rendered.text.replace("maxconn 10", "maxconn 11");
+    let edited = rendered.text().replace("maxconn 10", "maxconn 11");
     assert_eq!(Rendered::recover(&edited, &managed), None);
 }
 
@@ -115,10 +117,10 @@ fn another_catalogs_servers_fit_into_an_older_skeleton() {
     let reachable = running.with_servers_of(&wanted);
     assert_eq!(reachable.fingerprint, running.fingerprint);
     assert_eq!(names(&reachable.backends["web.main"].dynamic), ["z", "b"]);
-    assert!(reachable.text.contains("maxconn 10\n"));
-    assert!(reachable.text.contains("server z 10.0.0.1:9 id 4 check"));
+    assert!(reachable.text().contains("maxconn 10\n"));
+    assert!(reachable.text().contains("server z 10.0.0.1:9 id 4 check"));
     assert!(reachable.backends["hash.main"].fixed["c"].leaving);
-    assert_eq!(parse(&reachable.text), reachable, "the text says the same");
+    assert_eq!(parse(&reachable.text()), reachable, "the text says the same");
 }
 
 #[test]
@@ -133,5 +135,23 @@ fn an_empty_backend_has_the_skeleton_of_a_full_one() {
     assert!(empty.backends["web.main"].dynamic.is_empty());
     let filled = empty.with_servers_of(&full);
     assert_eq!(names(&filled.backends["web.main"].dynamic), ["a", "b"]);
-    assert!(filled.text.contains("\tretries 2\n\tserver a "));
+    assert!(filled.text().contains("\tretries 2\n\tserver a "));
+}
+
+#[test]
+fn a_part_is_taken_over_unless_it_touches_the_skeleton() {
+    let whole = parse(TEXT);
+    let part = |lines: &str| {
+        let text = format!("defaults\n\tbalance source\nbackend hash.main\n{lines}");
+        Rendered::parse(&text, &BTreeSet::from(["hash.main"]))
+    };
+    let leaving = part("\tserver c 10.0.0.1:3 id 1 check disabled\n");
+    assert!(whole.can_take_servers_of(&leaving));
+    let next = whole.with_servers_of(&leaving);
+    assert!(next.backends["hash.main"].fixed["c"].leaving);
+    assert_eq!(next.backends["web.main"], whole.backends["web.main"]);
+    assert!(!whole.can_take_servers_of(&part("\tserver c 10.0.0.1:4 id 1 check\n")));
+    assert!(!whole.can_take_servers_of(&part("")));
+    let unknown = Rendered::parse("backend new.main\n", &BTreeSet::from(["new.main"]));
+    assert!(!whole.can_take_servers_of(&unknown));
 }

@@ -1,0 +1,169 @@
+//! What only a reload can bring, and what holds when it fails.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use agent::{atomic_file::write, synapse::haproxy::Settings};
+use tokio::net::TcpListener;
+
+use super::{
+    NS,
+    host::{Host, Web, eventually, free_port, get, namespace},
+    serving, until_served_by,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_namespace_is_reloaded_in_and_proven() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    let before = host.until("settled", |status| status.reachable).await;
+    let other = Web::start(host.address(), "other").await;
+    let other_port = free_port(host.address()).await;
+    host.set([
+        (NS, namespace(port), vec![first.server.clone()]),
+        ("other.main", namespace(other_port), vec![other.server.clone()]),
+    ]);
+    let after = host.until_up("other.main", &other.server).await;
+    assert_eq!(get((host.address(), other_port), "/").await, Some((200, "other".to_owned())));
+    assert_eq!(get((host.address(), port), "/").await, Some((200, "first".to_owned())));
+    assert_eq!((after.counters.reloads, after.counters.reload_failures), (1, 0));
+    assert_ne!(after.worker_pid, before.worker_pid);
+    assert_eq!(after.fingerprint_running, after.fingerprint_wanted);
+    assert!(host.dir.path().join("haproxy.cfg.last-good").exists());
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_fails_is_undone_and_the_service_at_fault_stops_nobody_else() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    let good = host.config();
+    // `haproxy -c` cannot see that somebody else listens there.
+    let taken = TcpListener::bind((host.address(), 0)).await.unwrap();
+    let bad = || ("bad.main", namespace(taken.local_addr().unwrap().port()), vec![]);
+    let web = || (NS, namespace(port), vec![first.server.clone()]);
+    host.set([web(), bad()]);
+    let failed = host.until("the reload failed", |s| s.counters.reload_failures == 1).await;
+    let reload = failed.last_reload.clone().unwrap();
+    assert!(reload.error.unwrap().contains("undone"));
+    assert_eq!(host.config(), good);
+    assert_eq!(get((host.address(), port), "/").await, Some((200, "first".to_owned())));
+    let refused = host.until("the fault is found", |s| !s.refused.is_empty()).await;
+    assert_eq!(refused.refused[0].what, "bad.main");
+    assert!(refused.refused[0].reason.contains("another process"), "{:?}", refused.refused);
+    host.until("the alarm ends", |status| status.alarm.is_none()).await;
+    let other = Web::start(host.address(), "other").await;
+    let other_port = free_port(host.address()).await;
+    host.set([web(), bad(), ("other.main", namespace(other_port), vec![other.server.clone()])]);
+    let after = host.until_up("other.main", &other.server).await;
+    assert_eq!((after.counters.reloads, after.counters.reload_failures), (1, 1));
+    until_served_by(&host, other_port, "other").await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_reloads_fail_servers_still_follow_the_catalog() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    host.settings.master_socket = host.dir.path().join("nobody");
+    host.restart_keeper().await;
+    host.until("the new agent has seen it", |status| status.reachable).await;
+    let second = Web::start(host.address(), "second").await;
+    let new = ("new.main", namespace(0), vec![]);
+    host.set([(NS, namespace(port), vec![second.server.clone()]), new]);
+    let status = host.until_up(NS, &second.server).await;
+    assert_eq!(status.counters.reload_failures, 1);
+    assert!(status.alarm.clone().unwrap().contains("master"), "{:?}", status.alarm);
+    assert_ne!(status.fingerprint_running, status.fingerprint_wanted);
+    until_served_by(&host, port, "second").await;
+    host.until("the other is gone", |s| s.server(NS, &first.server.name).is_none()).await;
+    eventually("the file has what runs", || async {
+        let config = host.config();
+        config.contains(&second.server.name) && !config.contains("new.main")
+    })
+    .await;
+    host.set([(NS, namespace(port), vec![second.server.clone()])]);
+    host.until("the alarm ends", |status| status.alarm.is_none()).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_template_is_reported_and_stops_nothing() {
+    let templates = tempfile::tempdir().unwrap();
+    let file = templates.path().join("haproxy.cfg.tera");
+    let built_in = include_str!("../../../templates/haproxy.cfg.tera");
+    write(&file, built_in.as_bytes()).unwrap();
+    let mut host = Host::start_with(|s| s.templates = Some(templates.path().to_owned())).await;
+    let _hacheck = Web::hacheck(&host).await;
+    let port = free_port(host.address()).await;
+    let first = Web::start(host.address(), "first").await;
+    host.set([(NS, namespace(port), vec![first.server.clone()])]);
+    let before = host.until_up(NS, &first.server).await;
+    write(&file, built_in.replace("default_backend", "defaultbackend").as_bytes()).unwrap();
+    let rejected = host.until("haproxy's word is reported", |s| s.alarm.is_some()).await;
+    assert!(rejected.alarm.as_ref().unwrap().contains("defaultbackend"), "{:?}", rejected.alarm);
+    write(&file, built_in.replace("ns.mode", "ns.moed").as_bytes()).unwrap();
+    let place = format!("{}:", file.display());
+    host.until("file and line are reported", |s| {
+        s.alarm.as_ref().is_some_and(|alarm| alarm.contains(&place) && alarm.contains("moed"))
+    })
+    .await;
+    let second = Web::start(host.address(), "second").await;
+    host.set([(NS, namespace(port), vec![first.server.clone(), second.server.clone()])]);
+    let after = host.until_up(NS, &second.server).await;
+    assert_eq!(after.worker_pid, before.worker_pid);
+    assert_eq!(after.counters.template_failures, 2);
+    write(&file, built_in.as_bytes()).unwrap();
+    host.until("the alarm ends", |status| status.alarm.is_none()).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_wait_for_a_reload_cost_one_and_servers_do_not_wait() {
+    let slow = |settings: &mut Settings| {
+        settings.reload_burst = NonZeroU32::MIN;
+        settings.reload_interval = Duration::from_secs(5);
+    };
+    let mut host = Host::start_with(slow).await;
+    let _hacheck = Web::hacheck(&host).await;
+    let port = free_port(host.address()).await;
+    let first = Web::start(host.address(), "first").await;
+    host.set([(NS, namespace(port), vec![first.server.clone()])]);
+    host.until_up(NS, &first.server).await;
+    let empty = |name| (name, namespace(0), vec![]);
+    host.set([(NS, namespace(port), vec![first.server.clone()]), empty("one.x")]);
+    host.until("the first reload", |s| s.counters.reloads == 1).await;
+    let second = Web::start(host.address(), "second").await;
+    let servers = || vec![first.server.clone(), second.server.clone()];
+    host.set([(NS, namespace(port), servers()), empty("one.x"), empty("two.x")]);
+    let waiting = host.until_up(NS, &second.server).await;
+    assert_eq!(waiting.counters.reloads, 1, "the server did not wait for the reload");
+    assert_ne!(waiting.fingerprint_running, waiting.fingerprint_wanted);
+    host.set([(NS, namespace(port), servers()), empty("one.x"), empty("three.x")]);
+    let done = host.until("the second reload", |s| s.counters.reloads == 2).await;
+    assert_eq!(done.fingerprint_running, done.fingerprint_wanted);
+    assert!(!host.config().contains("two.x"), "the newest catalog wins");
+    until_served_by(&host, port, "second").await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_haproxy_with_a_foreign_configuration_is_taken_over() {
+    let mut host = Host::start().await;
+    let foreign = format!(
+        "global\n\tstats socket {} level admin expose-fd listeners\n\
+         defaults\n\ttimeout connect 1s\n\ttimeout client 1s\n\ttimeout server 1s\n\
+         listen stats\n\tmode http\n\tbind {}\n\tstats uri /\n",
+        host.settings.socket.display(),
+        host.settings.stats_bind
+    );
+    write(&host.settings.config_file, foreign.as_bytes()).unwrap();
+    let seen = host.until("it is seen", |status| status.reachable).await;
+    assert_eq!((seen.fingerprint_running, host.config()), (None, foreign.clone()));
+    let _hacheck = Web::hacheck(&host).await;
+    let port = free_port(host.address()).await;
+    let first = Web::start(host.address(), "first").await;
+    host.set([(NS, namespace(port), vec![first.server.clone()])]);
+    let taken = host.until_up(NS, &first.server).await;
+    assert_eq!(taken.counters.reloads, 1);
+    let kept = host.dir.path().join("haproxy.cfg.last-good");
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), foreign);
+    until_served_by(&host, port, "first").await;
+    host.stop().await;
+}
