@@ -305,7 +305,8 @@ impl Host {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        Ok([pid].into_iter().chain(state.lines().skip(2).map(stable)).collect())
+        let servers = state.lines().skip(2).filter(|line| !line.is_empty()).map(stable);
+        Ok([pid].into_iter().chain(servers).collect())
     }
 }
 

@@ -221,3 +221,25 @@ async fn host_networking_and_tcp_checks_work() -> Result {
     assert_eq!(answering(port).await, BTreeSet::from([container.name.clone()]));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_container_that_is_started_again_is_registered_with_its_new_port() -> Result {
+    let (zookeeper, docker) = (ZooKeeper::start().await?, Docker::local()?);
+    let service = unique("web");
+    let namespace = format!("{service}.main");
+    let (host, port) = host(&zookeeper, &service).await?;
+    let web = docker.serve(&unique("web"), &namespace)?;
+    host.until_up(&namespace, 1).await;
+    let before = web.port()?;
+    docker.run(&["restart", "-t", "1", &web.id])?;
+    let now = web.port()?;
+    let name = format!("{NAME}_127.0.0.1:{now}");
+    host.until("the new port is in service", |report| {
+        let servers = servers(report, &namespace);
+        servers.len() == 1 && servers[0].0 == name && servers[0].1.starts_with("UP")
+    })
+    .await;
+    assert_eq!(answering(port).await, BTreeSet::from([web.name.clone()]));
+    assert_ne!(before, now, "Docker gives another port, or this test shows nothing");
+    Ok(())
+}

@@ -206,3 +206,30 @@ async fn killing_and_starting_the_agent_leaves_no_gap_and_touches_no_server() ->
     assert!(of > 0 && failed == 0, "{failed} of {of} requests failed");
     Ok(())
 }
+
+#[tokio::test]
+async fn an_agent_with_the_embedded_registry_starts_again_without_touching_a_server() -> Result {
+    let docker = Docker::local()?;
+    let service = unique("web");
+    let namespace = format!("{service}.main");
+    let mut host = Host::new("{kind: embedded}")?;
+    let port = host.namespace(&service, "")?;
+    host.start_haproxy()?;
+    host.start_agent()?;
+    let _first = docker.serve(&unique("first"), &namespace)?;
+    let _second = docker.serve(&unique("second"), &namespace)?;
+    host.until_up(&namespace, 2).await;
+    let picture = host.haproxy_picture().await?;
+    let load = Load::on(port);
+    host.kill_agent().await?;
+    host.start_agent()?;
+    host.until_up(&namespace, 2).await;
+    host.until("HAProxy has been looked at", |r| r["haproxy"]["fingerprint_running"].is_string())
+        .await;
+    assert_eq!(host.haproxy_picture().await?, picture);
+    let report = host.status().await?;
+    assert_eq!(report["haproxy"]["counters"]["runtime_commands"], 0, "{report:#}");
+    let (failed, of) = load.end().await;
+    assert!(of > 0 && failed == 0, "{failed} of {of} requests failed");
+    Ok(())
+}

@@ -55,8 +55,11 @@ pub struct Outputs {
     pub reread: mpsc::Sender<Namespace>,
 }
 
+/// The memory may be a moment older than what HAProxy runs, so after a start the registry has this
+/// long to say how things are; meanwhile HAProxy serves as it did.
+const PATIENCE_FOR_REGISTRY: Duration = Duration::from_secs(3);
 /// A registry that answers but leaves some namespaces unread must not hold up the others longer.
-const PATIENCE_AT_START: Duration = Duration::from_secs(10);
+const PATIENCE_FOR_STRAGGLERS: Duration = Duration::from_secs(10);
 const SAVE_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// Keeps the catalog current until `stop`.
@@ -92,6 +95,7 @@ struct Keeper {
     believed: Listings,
     doubts: BTreeMap<Namespace, Suspicion>,
     started: Instant,
+    saved: Option<Instant>,
     save_due: Option<Instant>,
 }
 
@@ -129,7 +133,7 @@ impl Keeper {
             }
         }
         let started = Instant::now();
-        Self { settings, believed, doubts: BTreeMap::new(), started, save_due: None }
+        Self { settings, believed, doubts: BTreeMap::new(), started, saved: None, save_due: None }
     }
 
     fn look(&mut self, inputs: &mut Inputs, outputs: &Outputs) {
@@ -195,7 +199,8 @@ impl Keeper {
                     info!(%namespace, servers = seen.records.len(), "the loss was confirmed or is over");
                 }
                 if believed.is_none_or(|b| b.records != seen.records) {
-                    self.save_due.get_or_insert(now + SAVE_AT_MOST_EVERY);
+                    let due = self.saved.map_or(now, |saved| now.max(saved + SAVE_AT_MOST_EVERY));
+                    self.save_due.get_or_insert(due);
                 }
                 self.believed.insert(namespace.clone(), Arc::clone(seen));
             }
@@ -215,25 +220,36 @@ impl Keeper {
         }
     }
 
-    /// Whether the catalog may be acted on: at the start only when every namespace is known.
+    /// Whether the catalog may be acted on. After a start: when every namespace has been read, or
+    /// else, after a while, when every one is remembered.
     fn knows_enough(&self, soa: &Soa, observed: &Observed, outputs: &Outputs) -> bool {
-        let already = outputs.catalog.borrow().is_some();
-        let all = || soa.configs.namespaces.keys().all(|name| self.believed.contains_key(name));
-        let patient = self.started.elapsed() < PATIENCE_AT_START;
-        soa.read && (already || all() || (observed.connected && !patient))
+        if outputs.catalog.borrow().is_some() {
+            return soa.read;
+        }
+        let waited = self.started.elapsed();
+        let names = soa.configs.namespaces.keys();
+        let all_in = |known: &Listings| names.clone().all(|name| known.contains_key(name));
+        let read = all_in(&observed.namespaces);
+        let remembered = waited >= PATIENCE_FOR_REGISTRY && all_in(&self.believed);
+        let rest_is_late = waited >= PATIENCE_FOR_STRAGGLERS && observed.connected;
+        soa.read && (read || remembered || rest_is_late)
     }
 
     fn next_wake(&self) -> Instant {
         let hold = self.settings.guard.hold;
         let doubts = self.doubts.values().map(|s| s.asked.unwrap_or(s.since) + hold);
-        let start =
-            (self.started.elapsed() < PATIENCE_AT_START).then(|| self.started + PATIENCE_AT_START);
-        let idle = Instant::now() + Duration::from_secs(60);
+        let now = Instant::now();
+        let start = [PATIENCE_FOR_REGISTRY, PATIENCE_FOR_STRAGGLERS]
+            .into_iter()
+            .map(|patience| self.started + patience)
+            .filter(move |at| *at > now);
+        let idle = now + Duration::from_secs(60);
         doubts.chain(self.save_due).chain(start).min().unwrap_or(idle)
     }
 
     async fn save(&mut self) {
         self.save_due = None;
+        self.saved = Some(Instant::now());
         let Some(path) = self.settings.memory.clone() else { return };
         let listings = self.believed.clone();
         let saved =
