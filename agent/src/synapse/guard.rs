@@ -71,13 +71,9 @@ fn is_sudden_loss(
     seen: &Listing,
     departing: impl Fn(&Record) -> bool,
 ) -> bool {
-    let seen: BTreeSet<_> = servers(seen).collect();
-    let before: BTreeSet<_> = accepted
-        .records
-        .iter()
-        .filter(|r| !departing(&r.record))
-        .map(|r| (r.record.host, r.record.port))
-        .collect();
+    let seen: BTreeSet<_> = seen.records.iter().map(|seen| server(&seen.record)).collect();
+    let stays = accepted.records.iter().filter(|seen| !departing(&seen.record));
+    let before: BTreeSet<_> = stays.map(|seen| server(&seen.record)).collect();
     if before.is_subset(&seen) {
         return false;
     }
@@ -86,8 +82,9 @@ fn is_sudden_loss(
     seen.is_empty() || shrunk_by as f64 > share * before.len() as f64
 }
 
-fn servers(listing: &Listing) -> impl Iterator<Item = (IpAddr, u16)> + '_ {
-    listing.records.iter().map(|seen| (seen.record.host, seen.record.port))
+/// Two records with the same host, port and name are one server (synapse.md §3).
+fn server(record: &Record) -> (IpAddr, u16, &str) {
+    (record.host, record.port, &record.name)
 }
 
 #[cfg(test)]
