@@ -4,16 +4,14 @@ use std::{
     error::Error,
     fs,
     io::{BufRead, BufReader, Write},
-    net::TcpListener,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use end_to_end::{eventually, ports::Port};
 use tempfile::TempDir;
-
-const POLL: Duration = Duration::from_millis(20);
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -82,11 +80,11 @@ async fn haproxy_starts_before_the_agent_has_written_a_configuration() -> Outcom
     haproxy.prepare()?;
     let _running = haproxy.start()?;
     let master = haproxy.dir.path().join("haproxy-master.sock");
-    let processes = ask_until_answered(&master, "show proc").await?;
+    let processes = eventually("the master answers", async || ask(&master, "show proc")).await;
     assert!(processes.contains("worker "), "{processes}");
     // Without level admin the agent could change nothing.
     let worker = haproxy.dir.path().join("haproxy.sock");
-    assert_eq!(ask_until_answered(&worker, "show cli level").await?, "admin\n");
+    assert_eq!(ask(&worker, "show cli level")?, "admin\n");
     Ok(())
 }
 
@@ -104,21 +102,22 @@ fn a_configuration_that_is_there_is_kept() -> Outcome<()> {
 struct HaProxyUnit {
     dir: TempDir,
     unit: String,
+    _port: Port,
 }
 
 impl HaProxyUnit {
     fn new() -> Outcome<Self> {
         let dir = TempDir::new()?;
         let here = dir.path().to_str().ok_or("a directory with a strange name")?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = Port::free()?;
         let bootstrap = fs::read_to_string(repository().join("packaging/haproxy-bootstrap.cfg"))?
             .replace("/var/run/synapse", here)
-            .replace("bind :3212", &format!("bind 127.0.0.1:{port}"));
+            .replace("bind :3212", &format!("bind 127.0.0.1:{}", port.number));
         put(&dir.path().join("haproxy-bootstrap.cfg"), &bootstrap)?;
         let unit = unit("smartstack-haproxy.service")?
             .replace("/var/run/synapse", here)
             .replace("/usr/share/smartstack", here);
-        Ok(Self { dir, unit })
+        Ok(Self { dir, unit, _port: port })
     }
 
     fn prepare(&self) -> Outcome<()> {
@@ -148,18 +147,6 @@ impl Drop for Running {
         let pid = i32::try_from(self.0.id()).map(nix::unistd::Pid::from_raw);
         let _ = pid.map(|pid| nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM));
         let _ = self.0.wait();
-    }
-}
-
-/// Asks a HAProxy socket, which may not be there yet; gives up after ten seconds.
-async fn ask_until_answered(socket: &Path, question: &str) -> Outcome<String> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        match ask(socket, question) {
-            Ok(answer) => return Ok(answer),
-            Err(_) if Instant::now() < deadline => tokio::time::sleep(POLL).await,
-            Err(error) => return Err(format!("{}: {error}", socket.display()).into()),
-        }
     }
 }
 
