@@ -14,6 +14,7 @@
 //! id) or the name of a local process.
 
 pub mod drain;
+mod metrics;
 pub mod page;
 pub mod report;
 pub mod target;
@@ -27,8 +28,6 @@ use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
 use tracing::warn;
 
 pub use view::View;
-
-use crate::metrics;
 
 type Reply = Response<Full<Bytes>>;
 

@@ -4,6 +4,7 @@
 //! setting has a default; without a file the agent starts and says what it assumed.
 
 mod assume;
+mod check;
 mod raw;
 mod values;
 
@@ -208,7 +209,7 @@ impl Config {
     pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         let raw = raw::parse(text)
             .map_err(|source| Error::Parse { path: path.into(), source: Box::new(source) })?;
-        raw::check(raw).map_err(|problems| Error::Invalid { path: path.into(), problems })
+        check::check(raw).map_err(|problems| Error::Invalid { path: path.into(), problems })
     }
 }
 

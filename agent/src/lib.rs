@@ -20,7 +20,6 @@ pub mod daemon;
 pub mod demo;
 pub mod file_hints;
 pub mod logging;
-pub mod metrics;
 pub mod nerve;
 pub mod probe;
 pub mod registry;

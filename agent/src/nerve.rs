@@ -12,3 +12,11 @@ pub mod local_tasks;
 pub mod publish;
 pub mod registrar;
 pub mod registrations;
+
+/// A task that cannot be registered (somewhere), and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Refusal {
+    pub task: String,
+    pub title: String,
+    pub reason: String,
+}

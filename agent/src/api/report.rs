@@ -9,11 +9,7 @@ use serde_json::Value;
 
 use super::View;
 use crate::{
-    nerve::{
-        containers::Link,
-        health::State,
-        registrations::{Refusal, Registration},
-    },
+    nerve::{Refusal, containers::Link, health::State, registrations::Registration},
     registry::{Published, RecordKey},
     synapse::haproxy,
 };

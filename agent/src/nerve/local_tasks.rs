@@ -18,7 +18,7 @@ use soa_configs::Namespace;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::registrations::Refusal;
+use super::Refusal;
 use crate::{
     file_hints::{FileHints, Watched},
     registry::TaskId,

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use soa_configs::{Mode, Namespace, NamespaceConfig, Place};
 
 use super::{
+    Refusal,
     containers::{Container, Containers},
     identity::{Identity, host_port, identify},
     local_tasks::LocalTasks,
@@ -72,14 +73,6 @@ pub struct Registrations {
     pub complete: bool,
     pub wanted: BTreeMap<RegistrationKey, Arc<Registration>>,
     pub refused: Vec<Refusal>,
-}
-
-/// A task that cannot be registered (somewhere), and why.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-pub struct Refusal {
-    pub task: String,
-    pub title: String,
-    pub reason: String,
 }
 
 /// A task that passed the border: where it wants to be and on which port it listens.

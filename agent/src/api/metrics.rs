@@ -6,13 +6,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{
-    api::View,
-    nerve::{containers::Link, health::State},
-};
+use super::View;
+use crate::nerve::{containers::Link, health::State};
 
 /// OpenMetrics.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ByState {
@@ -26,7 +24,7 @@ struct ByStage {
 
 /// All metrics as text.
 #[must_use]
-pub fn text(view: &View) -> String {
+pub(super) fn text(view: &View) -> String {
     let mut registry = Registry::with_prefix("smartstack");
     links(view, &mut registry);
     tasks(view, &mut registry);

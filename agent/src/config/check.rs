@@ -1,0 +1,345 @@
+//! From the file as it is written to settings that can be used.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use serde_yaml::Spanned;
+use soa_configs::{Cluster, Place};
+
+use super::{
+    Admin, Config, Docker, Hacheck, Host, Locations, Log, LogFormat, Problem, Registry,
+    RegistryKind, assume,
+    raw::{Raw, RawGuard, RawHacheck, RawHaproxy, RawHost, RawLocations, RawRegistry, Text},
+    values::Span,
+};
+use crate::{
+    registry::Layout,
+    synapse::{guard, haproxy},
+};
+
+/// Where ZooKeeper's hosts stand in a PaaSTA fleet (synapse.md §8.1).
+const TOPOLOGY: &str = "/nail/etc/zookeeper_discovery/infrastructure/local.yaml";
+/// The client library repeats what the registry says of its sessions.
+const DEFAULT_LEVEL: &str = "info,zookeeper_client=warn";
+const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Checks everything before it gives up, so that one run shows all that is wrong.
+pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
+    let mut p = Problems::default();
+    let mut assumptions = Vec::new();
+    let host = p.host(&raw.host, &mut assumptions);
+    let hacheck = p.hacheck(raw.hacheck);
+    let manage_haproxy = raw.haproxy.manage.unwrap_or(false);
+    let haproxy = p.haproxy(raw.haproxy, hacheck.listen.port(), &host.name);
+    let config = Config {
+        soa_dir: raw.soa_dir.unwrap_or_else(|| "/nail/etc/services".into()),
+        paasta_dir: raw.paasta_dir.unwrap_or_else(|| "/etc/paasta".into()),
+        cluster: p.cluster(&raw.cluster),
+        host,
+        locations: p.locations(raw.locations),
+        docker: Docker {
+            enabled: raw.docker.enabled.unwrap_or(true),
+            socket: raw.docker.socket.unwrap_or_else(|| "/var/run/docker.sock".to_owned()),
+            resync: p.span("docker.resync", &raw.docker.resync, Duration::from_secs(30)),
+            stop_grace: p.span(
+                "docker.stop_grace",
+                &raw.docker.stop_grace,
+                Duration::from_secs(30),
+            ),
+        },
+        local_tasks: raw.local_tasks.unwrap_or_else(|| "/etc/smartstack/tasks.yaml".into()),
+        registry: p.registry(&raw.registry, &mut assumptions),
+        guard: p.guard(&raw.guard),
+        admin: Admin {
+            socket: raw.admin.socket.unwrap_or_else(|| "/run/smartstack/agent.sock".into()),
+            listen: p.parsed(
+                "admin.listen",
+                &raw.admin.listen,
+                ([127, 0, 0, 1], 6667).into(),
+                ADDRESS,
+            ),
+        },
+        hacheck,
+        haproxy,
+        manage_haproxy,
+        state_dir: raw.state_dir.unwrap_or_else(|| "/var/lib/smartstack".into()),
+        log: Log {
+            format: raw.log.format.unwrap_or(LogFormat::Auto),
+            level: raw.log.level.unwrap_or_else(|| DEFAULT_LEVEL.to_owned()),
+        },
+        assumptions,
+    };
+    if p.0.is_empty() { Ok(config) } else { Err(p.0) }
+}
+
+const ADDRESS: &str = "expected ADDRESS:PORT";
+
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add<T>(&mut self, at: Option<&Spanned<T>>, key: &'static str, message: impl Into<String>) {
+        let line = at.map_or(0, |at| at.referenced.line());
+        self.0.push(Problem { line, key, message: message.into() });
+    }
+
+    fn parsed<T: FromStr>(
+        &mut self,
+        key: &'static str,
+        text: &Text,
+        default: T,
+        expected: &str,
+    ) -> T {
+        let Some(text) = text else { return default };
+        text.value.parse().unwrap_or_else(|_| {
+            self.add(Some(text), key, format!("`{}`: {expected}", text.value.escape_debug()));
+            default
+        })
+    }
+
+    fn span(&mut self, key: &'static str, text: &Text, default: Duration) -> Duration {
+        let Some(text) = text else { return default };
+        match text.value.parse() {
+            Ok(Span(span)) if !span.is_zero() => span,
+            Ok(_) => {
+                self.add(Some(text), key, "must be longer than nothing");
+                default
+            }
+            Err(message) => {
+                self.add(Some(text), key, message);
+                default
+            }
+        }
+    }
+
+    fn list<T: FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        key: &'static str,
+        list: Option<&Spanned<Vec<String>>>,
+    ) -> Vec<T> {
+        let Some(list) = list else { return Vec::new() };
+        let mut parsed = Vec::new();
+        for text in &list.value {
+            match text.parse() {
+                Ok(value) => parsed.push(value),
+                Err(error) => {
+                    self.add(Some(list), key, format!("`{}`: {error}", text.escape_debug()))
+                }
+            }
+        }
+        parsed
+    }
+
+    fn cluster(&mut self, text: &Text) -> Option<Cluster> {
+        let text = text.as_ref()?;
+        match text.value.parse() {
+            Ok(cluster) => Some(cluster),
+            Err(error) => {
+                self.add(Some(text), "cluster", format!("{error}"));
+                None
+            }
+        }
+    }
+
+    fn host(&mut self, raw: &RawHost, assumptions: &mut Vec<String>) -> Host {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let name = raw.name.as_ref().map(|name| name.value.clone()).or_else(assume::host_name);
+        let name = name.unwrap_or_default();
+        if name.is_empty() || name.len() > 200 || !name.chars().all(allowed) {
+            let message = format!(
+                "`{}` cannot be part of a HAProxy server name; use letters, digits, `-` and `.`",
+                name.escape_debug()
+            );
+            self.add(raw.name.as_ref(), "host.name", message);
+        }
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        let address = match &raw.address {
+            Some(_) => {
+                self.parsed("host.address", &raw.address, loopback, "expected an IP address")
+            }
+            None => {
+                let found = assume::host_address(&name);
+                let address = found.unwrap_or(loopback);
+                assumptions.push(format!("host.address is not set: records carry {address}"));
+                address
+            }
+        };
+        Host { name, address }
+    }
+
+    fn locations(&mut self, raw: RawLocations) -> Locations {
+        let mut fixed = Vec::new();
+        if let Some(map) = &raw.fixed {
+            for (kind, location) in &map.value {
+                match Place::new(kind, location) {
+                    Ok(place) => fixed.push(place),
+                    Err(error) => self.add(Some(map), "locations.fixed", error.to_string()),
+                }
+            }
+        }
+        Locations {
+            dir: raw.dir.unwrap_or_else(|| "/nail/etc".into()),
+            types_file: raw
+                .types_file
+                .unwrap_or_else(|| "/nail/etc/services/location_types.json".into()),
+            fixed,
+        }
+    }
+
+    fn registry(&mut self, raw: &RawRegistry, assumptions: &mut Vec<String>) -> Registry {
+        let layouts = self.list::<Layout>("registry.layouts", raw.layouts.as_ref());
+        let layouts: BTreeSet<Layout> = if raw.layouts.is_some() {
+            layouts.into_iter().collect()
+        } else {
+            [Layout::V1, Layout::V2].into()
+        };
+        if layouts.is_empty() {
+            self.add(raw.layouts.as_ref(), "registry.layouts", "name at least one of v1, v2");
+        }
+        let on_stop = raw.on_stop.as_ref().map_or("keep", |text| text.value.as_str());
+        if !["keep", "withdraw"].contains(&on_stop) {
+            self.add(raw.on_stop.as_ref(), "registry.on_stop", "expected keep or withdraw");
+        }
+        Registry {
+            kind: self.registry_kind(raw, assumptions),
+            layouts,
+            read: self.parsed("registry.read", &raw.read, Layout::V2, "expected v1 or v2"),
+            withdraw_on_stop: on_stop == "withdraw",
+        }
+    }
+
+    fn registry_kind(&mut self, raw: &RawRegistry, assumptions: &mut Vec<String>) -> RegistryKind {
+        let session_timeout =
+            self.span("registry.session_timeout", &raw.session_timeout, SESSION_TIMEOUT);
+        let asked = raw.kind.as_ref().map(|kind| kind.value.as_str());
+        let default = PathBuf::from(TOPOLOGY);
+        let topology = raw.topology.as_ref().map(|path| &path.value);
+        let hosts = match (&raw.hosts, topology) {
+            (Some(hosts), _) => hosts.value.clone(),
+            (None, Some(path)) => self.topology(raw, path),
+            (None, None) if asked != Some("embedded") && default.exists() => {
+                self.topology(raw, &default)
+            }
+            (None, None) => Vec::new(),
+        };
+        match asked {
+            Some("embedded") => RegistryKind::Embedded,
+            Some("zookeeper") | None if !hosts.is_empty() => {
+                RegistryKind::ZooKeeper { hosts, session_timeout }
+            }
+            Some("zookeeper") => {
+                let message = "zookeeper needs registry.hosts or registry.topology";
+                self.add(raw.kind.as_ref(), "registry.kind", message);
+                RegistryKind::Embedded
+            }
+            Some(other) => {
+                let message = format!("`{other}`: expected zookeeper or embedded");
+                self.add(raw.kind.as_ref(), "registry.kind", message);
+                RegistryKind::Embedded
+            }
+            None => {
+                assumptions.push(
+                    "no ZooKeeper is named (registry.hosts): the embedded registry serves this host alone"
+                        .to_owned(),
+                );
+                RegistryKind::Embedded
+            }
+        }
+    }
+
+    fn topology(&mut self, raw: &RawRegistry, path: &std::path::Path) -> Vec<String> {
+        match soa_configs::topology::read(path) {
+            Ok(hosts) => hosts.iter().map(ToString::to_string).collect(),
+            Err(error) => {
+                self.add(raw.topology.as_ref(), "registry.topology", error.to_string());
+                Vec::new()
+            }
+        }
+    }
+
+    fn guard(&mut self, raw: &RawGuard) -> guard::Policy {
+        let default = guard::Policy::default();
+        let share = raw.share.as_ref().map_or(default.share, |share| share.value);
+        if !(0.0..=1.0).contains(&share) {
+            self.add(raw.share.as_ref(), "guard.share", "must be from 0 to 1");
+        }
+        guard::Policy { share, hold: self.span("guard.hold", &raw.hold, default.hold) }
+    }
+
+    fn hacheck(&mut self, raw: RawHacheck) -> Hacheck {
+        Hacheck {
+            listen: self.parsed(
+                "hacheck.listen",
+                &raw.listen,
+                ([0, 0, 0, 0], 6666).into(),
+                ADDRESS,
+            ),
+            spool: raw.spool.unwrap_or_else(|| "/var/spool/hacheck".into()),
+            cache: self.span("hacheck.cache", &raw.cache, Duration::from_secs(1)),
+            timeout: self.span("hacheck.timeout", &raw.timeout, Duration::from_secs(10)),
+            remote_marks: self.list("hacheck.remote_marks.allow", raw.remote_marks.allow.as_ref()),
+            targets: self.list("hacheck.targets", raw.targets.as_ref()),
+            headers_to_copy: raw.headers_to_copy.unwrap_or_else(|| vec!["Host".to_owned()]),
+        }
+    }
+
+    fn haproxy(
+        &mut self,
+        raw: RawHaproxy,
+        hacheck_port: u16,
+        host_name: &str,
+    ) -> haproxy::Settings {
+        let d = haproxy::Settings::default();
+        haproxy::Settings {
+            program: raw.program.unwrap_or(d.program),
+            bind_address: self.parsed(
+                "haproxy.bind_address",
+                &raw.bind_address,
+                d.bind_address,
+                "expected an IP address",
+            ),
+            stats_bind: self.stats(&raw.stats, d.stats_bind),
+            config_file: raw.config_file.unwrap_or(d.config_file),
+            socket: raw.socket.unwrap_or(d.socket),
+            master_socket: raw.master_socket.unwrap_or(d.master_socket),
+            sockets_dir: raw
+                .sockets_dir
+                .or(d.sockets_dir)
+                .filter(|dir| !dir.as_os_str().is_empty()),
+            templates: raw.templates.or(d.templates),
+            log: raw.log.or(d.log).filter(|log| !log.is_empty()),
+            order_seed: seed(host_name),
+            hacheck_port: raw.hacheck_port.map_or(hacheck_port, std::num::NonZeroU16::get),
+            maxconn: raw.maxconn.unwrap_or(d.maxconn),
+            maxconn_per_server: raw.maxconn_per_server.unwrap_or(d.maxconn_per_server),
+            maxqueue_per_server: raw.maxqueue_per_server.unwrap_or(d.maxqueue_per_server),
+            ..d
+        }
+    }
+
+    /// `:3212` means every address, as in HAProxy's own files.
+    fn stats(&mut self, text: &Text, default: SocketAddr) -> SocketAddr {
+        let Some(text) = text else { return default };
+        let full = match text.value.strip_prefix(':') {
+            Some(port) => format!("0.0.0.0:{port}"),
+            None => text.value.clone(),
+        };
+        full.parse().unwrap_or_else(|_| {
+            self.add(Some(text), "haproxy.stats", ADDRESS);
+            default
+        })
+    }
+}
+
+/// Another order of servers on every host, the same one after a restart.
+fn seed(host_name: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    host_name.hash(&mut hasher);
+    hasher.finish()
+}
