@@ -1,7 +1,7 @@
 //! Bad input gets a clear error and harms nothing else.
 
 use end_to_end::{
-    Docker, Host, ZooKeeper,
+    Host, Scene, ZooKeeper,
     docker::{Recipe, unique},
     host::{REGION, servers},
     web,
@@ -22,21 +22,16 @@ fn complaints(report: &Value) -> String {
 
 #[tokio::test]
 async fn a_broken_smartstack_yaml_is_told_with_its_line_and_keeps_its_last_good_state() -> Result {
-    let docker = Docker::local()?;
-    let (broken, sound) = (unique("broken"), unique("sound"));
-    let mut host = Host::new("{kind: embedded}")?;
-    let port = host.namespace(&broken, "")?;
-    host.start_haproxy()?;
-    host.start_agent()?;
-    let namespace = format!("{broken}.main");
-    let _service = docker.serve(&unique("web"), &namespace)?;
-    host.until_up(&namespace, 1).await;
+    let mut scene = Scene::embedded()?;
+    let (broken, sound) = (scene.service().to_owned(), unique("sound"));
+    let _service = scene.serve("web")?;
+    scene.until_served_by(1).await;
 
-    host.soa(&broken, "main:\n  proxy_port: not a port\n")?;
-    let other = host.namespace(&sound, "")?;
-    let _other = docker.serve(&unique("other"), &format!("{sound}.main"))?;
-    host.until_up(&format!("{sound}.main"), 1).await;
-    let report = host
+    scene.soa(&broken, "main:\n  proxy_port: not a port\n")?;
+    let other = scene.host.namespace(&sound, "")?;
+    let _other = scene.docker.serve(&unique("other"), &format!("{sound}.main"))?;
+    scene.until_up(&format!("{sound}.main"), 1).await;
+    let report = scene
         .until("the broken file is told", |report| complaints(report).contains("not a port"))
         .await;
     let told = complaints(&report);
@@ -44,32 +39,28 @@ async fn a_broken_smartstack_yaml_is_told_with_its_line_and_keeps_its_last_good_
         told.contains(&format!("{broken}/smartstack.yaml")) && told.contains("line 2"),
         "{told}"
     );
-    let (_, why) = host.command(&["why", &broken]).await?;
+    let (_, why) = scene.command(&["why", &broken]).await?;
     assert!(why.contains("not a port"), "{why}");
-    let (_, status) = host.command(&["status"]).await?;
+    let (_, status) = scene.command(&["status"]).await?;
     assert!(status.contains("not a port"), "{status}");
-    for port in [port, other] {
+    for port in [scene.proxy, other] {
         assert_eq!(web::get(port, "/").await?.0, 200);
     }
 
-    host.soa(&broken, &format!("main:\n  proxy_port: {port}\n  retries: 2\n"))?;
-    host.until("the file is mended", |report| !complaints(report).contains("not a port")).await;
-    host.until_up(&namespace, 1).await;
-    assert_eq!(web::get(port, "/").await?.0, 200);
+    scene.soa(&broken, &format!("main:\n  proxy_port: {}\n  retries: 2\n", scene.proxy))?;
+    scene.until("the file is mended", |report| !complaints(report).contains("not a port")).await;
+    scene.until_served_by(1).await;
+    assert_eq!(web::get(scene.proxy, "/").await?.0, 200);
     Ok(())
 }
 
 #[tokio::test]
 async fn hostile_znodes_are_refused_one_by_one() -> Result {
-    let (zookeeper, docker) = (ZooKeeper::start().await?, Docker::local()?);
-    let service = unique("web");
-    let namespace = format!("{service}.main");
-    let mut host = Host::new(&format!("{{hosts: ['{}']}}", zookeeper.hosts()))?;
-    let port = host.namespace(&service, "")?;
-    host.start_haproxy()?;
-    host.start_agent()?;
-    let web = docker.serve(&unique("web"), &namespace)?;
-    host.until_up(&namespace, 1).await;
+    let zookeeper = ZooKeeper::start().await?;
+    let scene = Scene::on(&zookeeper)?;
+    let (host, namespace) = (&scene.host, &scene.namespace);
+    let web = scene.serve("web")?;
+    scene.until_served_by(1).await;
     let picture = host.haproxy_picture().await?;
 
     let client = zookeeper.client().await?;
@@ -103,12 +94,12 @@ async fn hostile_znodes_are_refused_one_by_one() -> Result {
     let report = host
         .until("all are told", |report| {
             let told = complaints(report);
-            servers(report, &namespace).len() == 2
+            servers(report, namespace).len() == 2
                 && (0..=hostile.len()).all(|n| told.contains(&format!("evil{n}_")))
         })
         .await;
     assert!(complaints(&report).lines().all(|line| !line.starts_with("server")), "{report:#}");
-    assert_eq!(web::get(port, "/").await?.0, 200);
+    assert_eq!(web::get(scene.proxy, "/").await?.0, 200);
     let config = std::fs::read_to_string(host.path("haproxy.cfg"))?;
     assert!(!config.contains("evil") && !config.contains("10.0.0.9"), "{config}");
     let now = host.haproxy_picture().await?;
@@ -119,13 +110,8 @@ async fn hostile_znodes_are_refused_one_by_one() -> Result {
 
 #[tokio::test]
 async fn a_container_with_nonsense_labels_is_told_and_the_others_go_on() -> Result {
-    let docker = Docker::local()?;
-    let service = unique("web");
-    let namespace = format!("{service}.main");
-    let mut host = Host::new("{kind: embedded}")?;
-    let port = host.namespace(&service, "")?;
-    host.start_haproxy()?;
-    host.start_agent()?;
+    let scene = Scene::embedded()?;
+    let (host, docker, namespace) = (&scene.host, &scene.docker, &scene.namespace);
     let mut strange = Vec::new();
     for (namespace, label, reason) in [
         (namespace.as_str(), "nonsense", "`nonsense`; expected a port from 1 to 65535"),
@@ -139,8 +125,8 @@ async fn a_container_with_nonsense_labels_is_told_and_the_others_go_on() -> Resu
         container.start()?;
         strange.push((container, reason));
     }
-    let _web = docker.serve(&unique("web"), &namespace)?;
-    host.until_up(&namespace, 1).await;
+    let _web = scene.serve("web")?;
+    scene.until_served_by(1).await;
     host.until("all are told", |report| {
         let told = complaints(report);
         strange.iter().all(|(c, reason)| {
@@ -152,7 +138,7 @@ async fn a_container_with_nonsense_labels_is_told_and_the_others_go_on() -> Resu
     assert!(code == 0 && why.contains("nonsense"), "{why}");
     let (_, metrics) = web::get(host.admin.number, "/metrics").await?;
     assert!(metrics.contains("smartstack_refused{stage=\"task\"}"), "{metrics}");
-    assert_eq!(web::get(port, "/").await?.0, 200);
+    assert_eq!(web::get(scene.proxy, "/").await?.0, 200);
     Ok(())
 }
 

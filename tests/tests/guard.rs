@@ -1,7 +1,7 @@
 //! Blindness is not emptiness: a sudden loss is believed only when a second read shows it too.
 
 use end_to_end::{
-    Docker, Host, ZooKeeper,
+    Scene, ZooKeeper,
     docker::unique,
     host::{REGION, servers},
     web,
@@ -11,21 +11,22 @@ use zookeeper_client::{Acls, Client, CreateMode};
 
 type Result = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// Records of other hosts' tasks; all of them are served by one local container.
+/// Records of other hosts' tasks, in one transaction; one local container serves them all.
 async fn register(
     client: &Client,
     namespace: &str,
     port: u16,
 ) -> std::result::Result<(), zookeeper_client::Error> {
     let ephemeral = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
+    let mut all = client.new_multi_writer();
     for name in ["a", "b", "c"] {
         let payload = format!(
             r#"{{"host":"127.0.0.1","port":{port},"name":"{name}","labels":{{"region:{REGION}":""}}}}"#
         );
         let path = format!("/smartstack/global/{namespace}/{name}_0000000000");
-        client.create(&path, payload.as_bytes(), &ephemeral).await?;
+        all.add_create(&path, payload.as_bytes(), &ephemeral)?;
     }
-    Ok(())
+    all.commit().await.map(drop).map_err(|_| zookeeper_client::Error::ConnectionLoss)
 }
 
 /// All of them vanish in one transaction.
@@ -50,35 +51,31 @@ fn doubted(report: &Value, namespace: &str) -> bool {
 #[tokio::test]
 async fn servers_that_vanish_at_once_are_kept_until_a_second_read_and_zero_on_purpose_goes_through()
 -> Result {
-    let (zookeeper, docker) = (ZooKeeper::start().await?, Docker::local()?);
-    let service = unique("web");
-    let namespace = format!("{service}.main");
-    let mut host = Host::new(&format!("{{hosts: ['{}']}}", zookeeper.hosts()))?;
-    let proxy = host.namespace(&service, "")?;
-    host.settings.push_str("guard: {hold: 4s}\n");
-    host.start_haproxy()?;
-    host.start_agent()?;
-    let elsewhere = docker.serve(&unique("web"), "nobody.knows")?;
+    let zookeeper = ZooKeeper::start().await?;
+    let registry = format!("{{hosts: ['{}']}}", zookeeper.hosts());
+    let scene = Scene::new(&registry, "guard: {hold: 4s}\n", "")?;
+    let (host, namespace) = (&scene.host, &scene.namespace);
+    let elsewhere = scene.docker.serve(&unique("web"), "nobody.knows")?;
     let client = zookeeper.client().await?;
     host.until("the namespace is known", |report| {
         report["backends"].as_array().is_some_and(|backends| !backends.is_empty())
     })
     .await;
-    register(&client, &namespace, elsewhere.port()?).await?;
-    host.until_up(&namespace, 3).await;
+    register(&client, namespace, elsewhere.port()?).await?;
+    scene.until_served_by(3).await;
     let picture = host.haproxy_picture().await?;
 
-    vanish(&client, &namespace).await?;
-    host.until("the loss is doubted", |report| doubted(report, &namespace)).await;
+    vanish(&client, namespace).await?;
+    host.until("the loss is doubted", |report| doubted(report, namespace)).await;
     assert_eq!(host.haproxy_picture().await?, picture);
-    assert_eq!(web::get(proxy, "/").await?.0, 200);
-    register(&client, &namespace, elsewhere.port()?).await?;
-    host.until("it was only a moment", |report| !doubted(report, &namespace)).await;
+    assert_eq!(web::get(scene.proxy, "/").await?.0, 200);
+    register(&client, namespace, elsewhere.port()?).await?;
+    host.until("it was only a moment", |report| !doubted(report, namespace)).await;
     assert_eq!(host.haproxy_picture().await?, picture);
 
-    vanish(&client, &namespace).await?;
-    host.until("zero on purpose goes through", |report| servers(report, &namespace).is_empty())
+    vanish(&client, namespace).await?;
+    host.until("zero on purpose goes through", |report| servers(report, namespace).is_empty())
         .await;
-    assert_eq!(web::get(proxy, "/").await?.0, 503);
+    assert_eq!(web::get(scene.proxy, "/").await?.0, 503);
     Ok(())
 }

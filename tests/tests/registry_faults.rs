@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use end_to_end::{Docker, Host, Relay, ZooKeeper, docker::unique, eventually, web};
+use end_to_end::{Relay, Scene, ZooKeeper, eventually, web};
 use serde_json::Value;
 use zookeeper_client::Client;
 
@@ -86,39 +86,33 @@ fn znodes(report: &Value) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn zookeeper_going_away_leaves_haproxy_as_it_was_and_the_records_come_back() -> Result {
-    let (mut zookeeper, docker) = (ZooKeeper::start().await?, Docker::local()?);
-    let service = unique("web");
-    let namespace = format!("{service}.main");
-    let mut host = Host::new(&format!("{{hosts: ['{}']}}", zookeeper.hosts()))?;
-    let port = host.namespace(&service, "")?;
-    host.start_haproxy()?;
-    host.start_agent()?;
-    let first = docker.serve(&unique("first"), &namespace)?;
-    let _second = docker.serve(&unique("second"), &namespace)?;
-    host.until_up(&namespace, 2).await;
-    let picture = host.haproxy_picture().await?;
+    let mut zookeeper = ZooKeeper::start().await?;
+    let scene = Scene::on(&zookeeper)?;
+    let first = scene.serve("first")?;
+    let _second = scene.serve("second")?;
+    scene.until_served_by(2).await;
+    let picture = scene.haproxy_picture().await?;
 
-    let load = Load::on(port);
+    let load = Load::on(scene.proxy);
     zookeeper.kill().await?;
-    host.until("the agent knows that it is away", |report| !connected(report)).await;
+    scene.until("the agent knows that it is away", |report| !connected(report)).await;
     // What happens here in the meantime still counts here.
-    let (code, text) = host.command(&["drain", &first.name, "--wait", "2"]).await?;
+    let (code, text) = scene.command(&["drain", &first.name, "--wait", "2"]).await?;
     assert!(code == 1 && text.contains("still in the registry"), "{code} {text}");
-    host.command(&["undrain", &first.name]).await?;
-    host.until_up(&namespace, 2).await;
-    assert_eq!(host.haproxy_picture().await?, picture);
+    scene.command(&["undrain", &first.name]).await?;
+    scene.until_served_by(2).await;
+    assert_eq!(scene.haproxy_picture().await?, picture);
     zookeeper.restart().await?;
-    let report = host.until("the agent is connected again", connected).await;
-    host.until_up(&namespace, 2).await;
+    scene.until("the agent is connected again", connected).await;
+    scene.until_served_by(2).await;
     let client = zookeeper.client().await?;
-    let path = format!("/smartstack/global/{namespace}");
+    let path = scene.records();
     eventually("both records are there", || async {
         let children = client.list_children(&path).await.map_err(|error| error.to_string())?;
         if children.len() == 2 { Ok(()) } else { Err(format!("{children:?}")) }
     })
     .await;
-    drop(report);
-    assert_eq!(host.haproxy_picture().await?, picture);
+    assert_eq!(scene.haproxy_picture().await?, picture);
     let (failed, of) = load.end().await;
     assert!(of > 0 && failed == 0, "{failed} of {of} requests failed");
     Ok(())
@@ -126,37 +120,34 @@ async fn zookeeper_going_away_leaves_haproxy_as_it_was_and_the_records_come_back
 
 #[tokio::test]
 async fn an_agent_that_starts_without_zookeeper_changes_nothing_in_haproxy() -> Result {
-    let (zookeeper, docker) = (ZooKeeper::start().await?, Docker::local()?);
+    let zookeeper = ZooKeeper::start().await?;
     let relay = Relay::to(zookeeper.address()).await?;
-    let service = unique("web");
-    let namespace = format!("{service}.main");
-    let mut host = Host::new(&format!("{{hosts: ['{}']}}", relay.address()))?;
-    let port = host.namespace(&service, "")?;
-    host.start_haproxy()?;
-    host.start_agent()?;
-    let _first = docker.serve(&unique("first"), &namespace)?;
-    let _second = docker.serve(&unique("second"), &namespace)?;
-    host.until_up(&namespace, 2).await;
+    let registry = format!("{{hosts: ['{}']}}", relay.address());
+    let mut scene = Scene::new(&registry, "", "")?;
+    let _first = scene.serve("first")?;
+    let _second = scene.serve("second")?;
+    scene.until_served_by(2).await;
     eventually("the catalog is on disk", || async {
-        let saved = std::fs::read_to_string(host.path("state/catalog.json"));
+        let saved = std::fs::read_to_string(scene.path("state/catalog.json"));
         let saved = saved.map_err(|error| error.to_string())?;
         if saved.matches("127.0.0.1").count() == 2 { Ok(()) } else { Err(saved) }
     })
     .await;
-    let picture = host.haproxy_picture().await?;
+    let picture = scene.haproxy_picture().await?;
 
-    let load = Load::on(port);
+    let load = Load::on(scene.proxy);
     relay.cut();
-    host.kill_agent().await?;
-    host.start_agent()?;
-    host.until_up(&namespace, 2).await;
-    host.until("HAProxy has been looked at", |r| r["haproxy"]["fingerprint_running"].is_string())
+    scene.host.kill_agent().await?;
+    scene.host.start_agent()?;
+    scene.until_served_by(2).await;
+    scene
+        .until("HAProxy has been looked at", |r| r["haproxy"]["fingerprint_running"].is_string())
         .await;
-    assert_eq!(host.haproxy_picture().await?, picture);
+    assert_eq!(scene.haproxy_picture().await?, picture);
     relay.mend();
-    host.until("it is connected", |report| connected(report) && znodes(report).len() >= 2).await;
-    host.until_up(&namespace, 2).await;
-    assert_eq!(host.haproxy_picture().await?, picture);
+    scene.until("it is connected", |report| connected(report) && znodes(report).len() >= 2).await;
+    scene.until_served_by(2).await;
+    assert_eq!(scene.haproxy_picture().await?, picture);
     let (failed, of) = load.end().await;
     assert!(of > 0 && failed == 0, "{failed} of {of} requests failed");
     Ok(())
@@ -164,34 +155,30 @@ async fn an_agent_that_starts_without_zookeeper_changes_nothing_in_haproxy() -> 
 
 #[tokio::test]
 async fn killing_and_starting_the_agent_leaves_no_gap_and_touches_no_server() -> Result {
-    let (zookeeper, docker) = (ZooKeeper::start().await?, Docker::local()?);
-    let service = unique("web");
-    let namespace = format!("{service}.main");
-    let mut host = Host::new(&format!("{{hosts: ['{}']}}", zookeeper.hosts()))?;
-    let port = host.namespace(&service, "")?;
-    host.start_haproxy()?;
-    host.start_agent()?;
-    let _first = docker.serve(&unique("first"), &namespace)?;
-    let _second = docker.serve(&unique("second"), &namespace)?;
-    let report = host.until_up(&namespace, 2).await;
+    let zookeeper = ZooKeeper::start().await?;
+    let mut scene = Scene::on(&zookeeper)?;
+    let _first = scene.serve("first")?;
+    let _second = scene.serve("second")?;
+    let report = scene.until_served_by(2).await;
     let before = znodes(&report);
-    let picture = host.haproxy_picture().await?;
+    let picture = scene.haproxy_picture().await?;
 
-    let path = format!("/smartstack/global/{namespace}");
+    let path = scene.records();
     let census = Census::of(zookeeper.client().await?, path.clone());
-    let load = Load::on(port);
+    let load = Load::on(scene.proxy);
     for kill in [true, false] {
         if kill {
-            host.kill_agent().await?;
+            scene.host.kill_agent().await?;
         } else {
-            assert_eq!(host.stop_agent().await?, Some(0));
+            assert_eq!(scene.host.stop_agent().await?, Some(0));
         }
-        host.start_agent()?;
-        host.until("all records are written anew", |report| {
-            znodes(report).len() == before.len() && znodes(report).is_disjoint(&before)
-        })
-        .await;
-        host.until_up(&namespace, 2).await;
+        scene.host.start_agent()?;
+        scene
+            .until("all records are written anew", |report| {
+                znodes(report).len() == before.len() && znodes(report).is_disjoint(&before)
+            })
+            .await;
+        scene.until_served_by(2).await;
     }
     let client = zookeeper.client().await?;
     eventually("the records of before are removed", || async {
@@ -201,7 +188,7 @@ async fn killing_and_starting_the_agent_leaves_no_gap_and_touches_no_server() ->
     .await;
     let fewest = census.fewest().await?;
     assert!(fewest >= 2, "there was a moment with {fewest} records");
-    assert_eq!(host.haproxy_picture().await?, picture);
+    assert_eq!(scene.haproxy_picture().await?, picture);
     let (failed, of) = load.end().await;
     assert!(of > 0 && failed == 0, "{failed} of {of} requests failed");
     Ok(())
@@ -209,25 +196,20 @@ async fn killing_and_starting_the_agent_leaves_no_gap_and_touches_no_server() ->
 
 #[tokio::test]
 async fn an_agent_with_the_embedded_registry_starts_again_without_touching_a_server() -> Result {
-    let docker = Docker::local()?;
-    let service = unique("web");
-    let namespace = format!("{service}.main");
-    let mut host = Host::new("{kind: embedded}")?;
-    let port = host.namespace(&service, "")?;
-    host.start_haproxy()?;
-    host.start_agent()?;
-    let _first = docker.serve(&unique("first"), &namespace)?;
-    let _second = docker.serve(&unique("second"), &namespace)?;
-    host.until_up(&namespace, 2).await;
-    let picture = host.haproxy_picture().await?;
-    let load = Load::on(port);
-    host.kill_agent().await?;
-    host.start_agent()?;
-    host.until_up(&namespace, 2).await;
-    host.until("HAProxy has been looked at", |r| r["haproxy"]["fingerprint_running"].is_string())
+    let mut scene = Scene::embedded()?;
+    let _first = scene.serve("first")?;
+    let _second = scene.serve("second")?;
+    scene.until_served_by(2).await;
+    let picture = scene.haproxy_picture().await?;
+    let load = Load::on(scene.proxy);
+    scene.host.kill_agent().await?;
+    scene.host.start_agent()?;
+    scene.until_served_by(2).await;
+    scene
+        .until("HAProxy has been looked at", |r| r["haproxy"]["fingerprint_running"].is_string())
         .await;
-    assert_eq!(host.haproxy_picture().await?, picture);
-    let report = host.status().await?;
+    assert_eq!(scene.haproxy_picture().await?, picture);
+    let report = scene.status().await?;
     assert_eq!(report["haproxy"]["counters"]["runtime_commands"], 0, "{report:#}");
     let (failed, of) = load.end().await;
     assert!(of > 0 && failed == 0, "{failed} of {of} requests failed");
