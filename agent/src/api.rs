@@ -24,7 +24,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, header};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+};
 use tracing::warn;
 
 pub use view::View;
@@ -39,12 +43,17 @@ pub struct Api {
 
 /// Callers that send this header are programs, not a page of another site in somebody's browser.
 pub const CLIENT_HEADER: &str = "x-smartstack-client";
+/// The `Host` of our own commands, which come through the Unix socket.
+pub const SOCKET_HOST: &str = "smartstack";
 /// Longest time a drain call waits.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
 impl Api {
     /// One request.
     pub async fn handle(&self, request: Request<Incoming>) -> Reply {
+        if !is_local_name(request.headers().get(header::HOST)) {
+            return text(StatusCode::FORBIDDEN, "ask by address or as localhost\n");
+        }
         let query = Query::parse(request.uri().query().unwrap_or_default());
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/") => page::page(),
@@ -106,6 +115,15 @@ impl Api {
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
+}
+
+/// A page of another site can make its own name lead to this port; then it asks by that name.
+fn is_local_name(host: Option<&HeaderValue>) -> bool {
+    let Some(host) = host else { return true };
+    let Ok(text) = host.to_str() else { return false };
+    let Ok(authority) = text.parse::<hyper::http::uri::Authority>() else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || name == SOCKET_HOST || name.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// The arguments of a request.
@@ -176,13 +194,24 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
 pub(crate) fn typed(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Reply {
     let mut reply = Response::new(Full::new(body.into()));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     reply
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_names_of_this_host_are_answered() {
+        let ask = |host: &'static str| is_local_name(Some(&HeaderValue::from_static(host)));
+        for host in ["127.0.0.1:6667", "localhost", "localhost:6667", "[::1]:6667", SOCKET_HOST] {
+            assert!(ask(host), "{host}");
+        }
+        for host in ["evil.example", "evil.example:6667", "localhost.evil.example", "", "a b"] {
+            assert!(!ask(host), "{host}");
+        }
+    }
 
     #[test]
     fn what_is_encoded_comes_back() {

@@ -76,7 +76,7 @@ pub struct Docker {
     pub socket: String,
     /// Default 30 s.
     pub resync: Duration,
-    /// Default 30 s.
+    /// Default 2 min: `docker stop -t` and Mesos may give longer than the container itself says.
     pub stop_grace: Duration,
 }
 
@@ -119,7 +119,7 @@ pub struct Hacheck {
     /// Other hosts that may be checked through this one.
     pub targets: Vec<Network>,
     /// Request headers sent on to the service. Default `[Host]`.
-    pub headers_to_copy: Vec<String>,
+    pub headers_to_copy: Vec<hyper::header::HeaderName>,
 }
 
 /// The admin interface.
@@ -134,7 +134,8 @@ pub struct Admin {
 #[derive(Clone, Debug)]
 pub struct Log {
     pub format: LogFormat,
-    /// A filter such as `info` or `agent=debug,info`. Default `info`; `SMARTSTACK_LOG` overrides it.
+    /// A filter such as `info` or `agent=debug,info`. Default
+    /// `info,zookeeper_client=warn`; `SMARTSTACK_LOG` overrides it.
     pub level: String,
 }
 

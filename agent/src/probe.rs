@@ -1,6 +1,6 @@
 //! Asks hacheck about a registration, in process.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use hacheck::{
     cache::Freshness,
@@ -13,7 +13,7 @@ use hyper::{
     http::uri::PathAndQuery,
 };
 use soa_configs::Mode;
-use tokio::sync::watch;
+use tokio::{sync::watch, time};
 
 use crate::nerve::registrations::Registration;
 
@@ -35,6 +35,8 @@ pub enum Finding {
     NotAsked,
 }
 
+/// So that a check of our own ends by its own timeout first.
+const SLACK: Duration = Duration::from_millis(100);
 /// Longest text kept of a failure.
 const MAX_DETAIL: usize = 200;
 
@@ -56,10 +58,20 @@ impl Probe {
             Ok(request) => request,
             Err(reason) => return Finding::Bad(reason),
         };
+        let limit = wish.check.timeout;
         let freshness = if now { Freshness::Now } else { Freshness::Cached };
         let marks = self.marks.table();
-        let timeout = Some(wish.check.timeout);
-        match self.checker.answer(&marks, wish.port, &request, freshness, timeout).await {
+        let shared = self.checker.answer(&marks, wish.port, &request, freshness, Some(limit));
+        // A check that somebody else began may wait for longer than this namespace allows, or for
+        // its turn behind strangers. Then the service is asked for us alone.
+        let answer = match time::timeout(limit + SLACK, shared).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let outcome = self.checker.check_alone(&request, limit).await;
+                Answer::Checked(Arc::new(outcome))
+            }
+        };
+        match answer {
             Answer::Marked(mark) => Finding::Marked(mark.text()),
             Answer::Checked(outcome) if outcome.overloaded => Finding::NotAsked,
             Answer::Checked(outcome) => {
@@ -113,4 +125,59 @@ fn request(wish: &Registration) -> Result<CheckRequest, String> {
 fn one_line(text: &str) -> String {
     let first = text.trim().lines().next().unwrap_or_default();
     first.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, num::NonZeroU16};
+
+    use hacheck::settings::CheckSettings;
+    use indexmap::IndexMap;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{
+        nerve::registrations::{CheckSpec, RegistrationKey},
+        registry::TaskId,
+    };
+
+    fn wish(port: u16, limit: Duration) -> Registration {
+        let namespace = "web.main".parse().unwrap();
+        Registration {
+            key: RegistrationKey { task: TaskId("t".into()), namespace },
+            title: "t".to_owned(),
+            life: String::new(),
+            port: NonZeroU16::MIN.get(),
+            check: CheckSpec {
+                mode: Mode::Http,
+                port,
+                uri: "/status".to_owned(),
+                timeout: limit,
+                headers: IndexMap::new(),
+                body_expect: None,
+            },
+            leaving: None,
+            records: BTreeMap::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hung_service_is_down_by_its_own_limit_whoever_else_waits_for_it() {
+        let hung = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let spool = tempfile::tempdir().unwrap();
+        let (marks, _keeper) = Marks::open(spool.path()).await.unwrap();
+        let checker = Checker::new(&CheckSettings::default());
+        let wish = wish(hung.local_addr().unwrap().port(), Duration::from_millis(200));
+        let stranger = (checker.clone(), request(&wish).unwrap());
+        let patient = tokio::spawn(async move {
+            let (checker, request) = stranger;
+            checker.check(&request, Freshness::Now, Some(Duration::from_secs(600))).await
+        });
+        // The stranger's check is under way when it has connected.
+        let _connection = hung.accept().await.unwrap();
+        let probe = Probe::new(checker, marks);
+        let finding = time::timeout(Duration::from_secs(60), probe.ask(&wish, true)).await.unwrap();
+        assert!(matches!(finding, Finding::Bad(_)), "{finding:?}");
+        patient.abort();
+    }
 }

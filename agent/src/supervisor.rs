@@ -45,10 +45,16 @@ impl Supervisor {
     pub async fn run(mut self, grace: Duration, leaving: impl FnOnce()) -> std::io::Result<Exit> {
         let mut term = signal(SignalKind::terminate())?;
         let mut int = signal(SignalKind::interrupt())?;
-        let exit = tokio::select! {
-            _ = term.recv() => Exit::Asked,
-            _ = int.recv() => Exit::Asked,
-            Some(ended) = self.tasks.join_next_with_id() => Exit::TaskEnded(self.name(&ended)),
+        let mut hup = signal(SignalKind::hangup())?;
+        let exit = loop {
+            tokio::select! {
+                _ = term.recv() => break Exit::Asked,
+                _ = int.recv() => break Exit::Asked,
+                _ = hup.recv() => info!("SIGHUP: files are followed, settings are read at the start"),
+                Some(ended) = self.tasks.join_next_with_id() => {
+                    break Exit::TaskEnded(self.name(&ended));
+                }
+            }
         };
         info!(?exit, "stopping");
         leaving();

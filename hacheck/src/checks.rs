@@ -86,6 +86,12 @@ impl Checker {
         })
     }
 
+    /// Asks the instance itself, past the cache and past everybody else's turn: for a caller who acts
+    /// on the answer and must not wait behind strangers.
+    pub async fn check_alone(&self, request: &CheckRequest, timeout: Duration) -> Outcome {
+        ask(request, timeout).await
+    }
+
     /// Looks for a mark first, and asks the instance only without one (hacheck.md §4).
     ///
     /// `registered_port` is the port under which proxies know the instance; marks go by it, also
@@ -124,10 +130,14 @@ async fn check(slots: Arc<Slots>, request: CheckRequest, timeout: Duration) -> O
     let Some(_slot) = slots.take(target).await else {
         return Outcome::failed(request.kind, &Failure::Overloaded, Duration::ZERO);
     };
+    ask(&request, timeout).await
+}
+
+async fn ask(request: &CheckRequest, timeout: Duration) -> Outcome {
     let started = Instant::now();
     let answered = match request.kind {
-        Kind::Http => within(timeout, Failure::Silent(timeout), http::ask(&request)).await,
-        Kind::Tcp => within(timeout, Failure::Unconnected(timeout), tcp::ask(&request)).await,
+        Kind::Http => within(timeout, Failure::Silent(timeout), http::ask(request)).await,
+        Kind::Tcp => within(timeout, Failure::Unconnected(timeout), tcp::ask(request)).await,
     };
     let took = started.elapsed();
     match answered {

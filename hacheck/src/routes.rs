@@ -217,15 +217,30 @@ impl Inner {
     }
 
     /// The headers that the service is to see.
+    ///
+    /// A `Host` that is an address names hacheck and not the service: nerve sends `127.0.0.1:6666`,
+    /// HAProxy none. Left out, their checks are one (hacheck.md §16.3).
     fn copied(&self, headers: &HeaderMap, service: &ServiceName) -> Vec<(HeaderName, HeaderValue)> {
         let names = self.settings.http_headers_to_copy.iter();
         let present = names.filter_map(|name| Some((name.clone(), joined(headers, name)?)));
+        let present = present.filter(|(name, value)| name != header::HOST || !is_address(value));
         let own = self.settings.service_name_header.iter().filter_map(|name| {
             // Every service name is a valid header value.
             Some((name.clone(), HeaderValue::from_str(service.as_str()).ok()?))
         });
         present.chain(own).collect()
     }
+}
+
+/// Whether a `Host` is an address or `localhost`, with or without a port.
+fn is_address(host: &HeaderValue) -> bool {
+    let Ok(text) = host.to_str() else { return false };
+    let name = match text.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => text,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// The value of a header; several of one name become one, divided by commas (hacheck.md §6).

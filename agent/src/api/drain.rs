@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time;
 
 use super::{View, target::Target};
-use crate::synapse::{catalog, haproxy::status::ServerStatus};
+use crate::synapse::catalog;
 
 /// What a drain asks for.
 #[derive(Clone, Debug, Default)]
@@ -106,7 +106,14 @@ fn instance(target: &Target, view: &View) -> Instance {
     let name = catalog::name(&view.host.name, address);
     let server = status.server(target.namespace.as_str(), &name);
     let sessions = server.map_or(0, |server| server.sessions);
-    let out = server.is_none_or(ServerStatus::is_drained);
+    // A HAProxy that cannot be asked may still be sending requests there.
+    let soa = view.soa.borrow();
+    let config = soa.configs.namespaces.get(&target.namespace);
+    let proxied = config.is_none_or(|config| config.proxy_port.is_some());
+    let out = match server {
+        Some(server) => status.reachable && server.is_drained(),
+        None => status.reachable || !proxied,
+    };
     Instance {
         namespace: target.namespace.to_string(),
         port: target.port,

@@ -25,6 +25,8 @@ pub struct Report {
     pub registry: RegistryReport,
     pub tasks: Vec<TaskReport>,
     pub refused: Vec<RefusalReport>,
+    /// Containers that are none of ours, and how that shows.
+    pub strangers: Vec<RefusalReport>,
     pub problems: Vec<ProblemReport>,
     pub marks: Vec<MarkReport>,
     pub backends: Vec<BackendReport>,
@@ -132,6 +134,7 @@ pub fn report(view: &View) -> Report {
         registry: registry(view),
         tasks: tasks(view),
         refused: refused(view),
+        strangers: view.registrations.borrow().strangers.iter().map(told).collect(),
         problems: soa
             .problems
             .iter()
@@ -200,13 +203,14 @@ fn word(state: &State) -> &'static str {
     }
 }
 
+fn told(refusal: &Refusal) -> RefusalReport {
+    RefusalReport { what: refusal.title.clone(), reason: refusal.reason.clone() }
+}
+
 /// Everything that was meant for us and not taken, with the reason.
 fn refused(view: &View) -> Vec<RefusalReport> {
     let registrations = view.registrations.borrow();
-    let tasks = registrations.refused.iter().map(|Refusal { title, reason, .. }| RefusalReport {
-        what: title.clone(),
-        reason: reason.clone(),
-    });
+    let tasks = registrations.refused.iter().map(told);
     let observed = view.observed.borrow();
     let records = observed.namespaces.iter().flat_map(|(namespace, listing)| {
         listing.refused.iter().map(move |(znode, reason)| RefusalReport {

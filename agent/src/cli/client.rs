@@ -12,7 +12,7 @@ use hyper::{Method, Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use tokio::{net::UnixStream, time};
 
-use crate::api::CLIENT_HEADER;
+use crate::api::{CLIENT_HEADER, SOCKET_HOST};
 
 /// Larger than the report of a host with thousands of namespaces.
 const MAX_ANSWER: usize = 256 << 20;
@@ -69,7 +69,7 @@ impl Client {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, "smartstack")
+            .header(header::HOST, SOCKET_HOST)
             .header(CLIENT_HEADER, "command line")
             .body(Empty::<Bytes>::new())?;
         let answer = sender.send_request(request).await?;

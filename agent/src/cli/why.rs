@@ -34,6 +34,9 @@ fn explain(report: &Report, what: &str) -> String {
     {
         lines.push(format!("refused: {}: {}", refusal.what, refusal.reason));
     }
+    for stranger in report.strangers.iter().filter(|s| s.what == what) {
+        lines.push(format!("not ours: {}: {}", stranger.what, stranger.reason));
+    }
     let here = |name: &str, id: &str| {
         name == what || id == what || (what.len() >= 12 && id.starts_with(what))
     };
@@ -91,6 +94,7 @@ mod tests {
                 "state": "marked", "detail": "d", "since_s": 2,
                 "records": [{"parent": "/p", "znode": null, "failure": null}]}],
             "refused": [{"what": "bad", "reason": "label smartstack.port is `x`"}],
+            "strangers": [{"what": "postgres", "reason": "no labels"}],
             "problems": [{"file": "/soa/api/smartstack.yaml", "message": "line 3"}],
             "marks": [{"name": "web.main:1", "reason": "why not", "expiration": null}],
             "backends": [{"namespace": "web.main", "listens": null, "doubted": true, "servers": []}],
@@ -113,6 +117,7 @@ mod tests {
     fn refusals_and_broken_files_are_told_and_strangers_are_not() {
         assert!(explain(&report(), "bad").contains("smartstack.port"));
         assert!(explain(&report(), "api").contains("line 3"));
+        assert!(explain(&report(), "postgres").contains("not ours: postgres: no labels"));
         assert_eq!(explain(&report(), "stranger"), "");
     }
 }

@@ -3,18 +3,22 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
 
+use hyper::header::HOST;
 use serde_yaml::Spanned;
 use soa_configs::{Cluster, Place};
+use tracing_subscriber::EnvFilter;
 
 use super::{
     Admin, Config, Docker, Hacheck, Host, Locations, Log, LogFormat, Problem, Registry,
     RegistryKind, assume,
-    raw::{Raw, RawGuard, RawHacheck, RawHaproxy, RawHost, RawLocations, RawRegistry, Text},
+    raw::{
+        Raw, RawGuard, RawHacheck, RawHaproxy, RawHost, RawLocations, RawLog, RawRegistry, Text,
+    },
     values::Span,
 };
 use crate::{
@@ -32,13 +36,16 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
     let mut p = Problems::default();
     let mut assumptions = Vec::new();
+    let paasta_dir = raw.paasta_dir.unwrap_or_else(|| "/etc/paasta".into());
+    let state_dir = raw.state_dir.unwrap_or_else(|| "/var/lib/smartstack".into());
+    let fleet_host = is_fleet_host(&paasta_dir, &state_dir);
     let host = p.host(&raw.host, &mut assumptions);
     let hacheck = p.hacheck(raw.hacheck);
     let manage_haproxy = raw.haproxy.manage.unwrap_or(false);
     let haproxy = p.haproxy(raw.haproxy, hacheck.listen.port(), &host.name);
     let config = Config {
         soa_dir: raw.soa_dir.unwrap_or_else(|| "/nail/etc/services".into()),
-        paasta_dir: raw.paasta_dir.unwrap_or_else(|| "/etc/paasta".into()),
+        paasta_dir,
         cluster: p.cluster(&raw.cluster),
         host,
         locations: p.locations(raw.locations),
@@ -49,11 +56,11 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
             stop_grace: p.span(
                 "docker.stop_grace",
                 &raw.docker.stop_grace,
-                Duration::from_secs(30),
+                Duration::from_secs(120),
             ),
         },
         local_tasks: raw.local_tasks.unwrap_or_else(|| "/etc/smartstack/tasks.yaml".into()),
-        registry: p.registry(&raw.registry, &mut assumptions),
+        registry: p.registry(&raw.registry, fleet_host, &mut assumptions),
         guard: p.guard(&raw.guard),
         admin: Admin {
             socket: raw.admin.socket.unwrap_or_else(|| "/run/smartstack/agent.sock".into()),
@@ -67,11 +74,8 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
         hacheck,
         haproxy,
         manage_haproxy,
-        state_dir: raw.state_dir.unwrap_or_else(|| "/var/lib/smartstack".into()),
-        log: Log {
-            format: raw.log.format.unwrap_or(LogFormat::Auto),
-            level: raw.log.level.unwrap_or_else(|| DEFAULT_LEVEL.to_owned()),
-        },
+        state_dir,
+        log: p.log(&raw.log),
         assumptions,
     };
     if p.0.is_empty() { Ok(config) } else { Err(p.0) }
@@ -135,6 +139,18 @@ impl Problems {
         parsed
     }
 
+    fn log(&mut self, raw: &RawLog) -> Log {
+        let level = raw.level.as_ref().map_or(DEFAULT_LEVEL, |level| &level.value);
+        if let Err(error) = EnvFilter::try_new(level) {
+            self.add(
+                raw.level.as_ref(),
+                "log.level",
+                format!("`{}`: {error}", level.escape_debug()),
+            );
+        }
+        Log { format: raw.format.unwrap_or(LogFormat::Auto), level: level.to_owned() }
+    }
+
     fn cluster(&mut self, text: &Text) -> Option<Cluster> {
         let text = text.as_ref()?;
         match text.value.parse() {
@@ -169,6 +185,10 @@ impl Problems {
                 address
             }
         };
+        if address.is_unspecified() || address.is_multicast() {
+            let message = format!("{address} is no address of one host");
+            self.add(raw.address.as_ref(), "host.address", message);
+        }
         Host { name, address }
     }
 
@@ -191,7 +211,12 @@ impl Problems {
         }
     }
 
-    fn registry(&mut self, raw: &RawRegistry, assumptions: &mut Vec<String>) -> Registry {
+    fn registry(
+        &mut self,
+        raw: &RawRegistry,
+        fleet_host: bool,
+        assumptions: &mut Vec<String>,
+    ) -> Registry {
         let layouts = self.list::<Layout>("registry.layouts", raw.layouts.as_ref());
         let layouts: BTreeSet<Layout> = if raw.layouts.is_some() {
             layouts.into_iter().collect()
@@ -206,21 +231,26 @@ impl Problems {
             self.add(raw.on_stop.as_ref(), "registry.on_stop", "expected keep or withdraw");
         }
         Registry {
-            kind: self.registry_kind(raw, assumptions),
+            kind: self.registry_kind(raw, fleet_host, assumptions),
             layouts,
             read: self.parsed("registry.read", &raw.read, Layout::V2, "expected v1 or v2"),
             withdraw_on_stop: on_stop == "withdraw",
         }
     }
 
-    fn registry_kind(&mut self, raw: &RawRegistry, assumptions: &mut Vec<String>) -> RegistryKind {
+    fn registry_kind(
+        &mut self,
+        raw: &RawRegistry,
+        fleet_host: bool,
+        assumptions: &mut Vec<String>,
+    ) -> RegistryKind {
         let session_timeout =
             self.span("registry.session_timeout", &raw.session_timeout, SESSION_TIMEOUT);
         let asked = raw.kind.as_ref().map(|kind| kind.value.as_str());
         let default = PathBuf::from(TOPOLOGY);
         let topology = raw.topology.as_ref().map(|path| &path.value);
         let hosts = match (&raw.hosts, topology) {
-            (Some(hosts), _) => hosts.value.clone(),
+            (Some(hosts), _) => self.hosts(hosts),
             (None, Some(path)) => self.topology(raw, path),
             (None, None) if asked != Some("embedded") && default.exists() => {
                 self.topology(raw, &default)
@@ -242,6 +272,14 @@ impl Problems {
                 self.add(raw.kind.as_ref(), "registry.kind", message);
                 RegistryKind::Embedded
             }
+            // The topology file may be away for a moment; an empty registry of our own would take every
+            // server of other hosts out of HAProxy.
+            None if fleet_host => {
+                let message = "this host belongs to a fleet, but no ZooKeeper is named; set \
+                               registry.hosts or registry.topology, or registry.kind: embedded";
+                self.add(raw.kind.as_ref(), "registry", message);
+                RegistryKind::Embedded
+            }
             None => {
                 assumptions.push(
                     "no ZooKeeper is named (registry.hosts): the embedded registry serves this host alone"
@@ -252,7 +290,21 @@ impl Problems {
         }
     }
 
-    fn topology(&mut self, raw: &RawRegistry, path: &std::path::Path) -> Vec<String> {
+    fn hosts(&mut self, hosts: &Spanned<Vec<String>>) -> Vec<String> {
+        let word = |c: char| c.is_ascii_alphanumeric() || "-_.:[]".contains(c);
+        if hosts.value.is_empty() {
+            self.add(Some(hosts), "registry.hosts", "names no host");
+        }
+        for host in &hosts.value {
+            if host.is_empty() || !host.chars().all(word) {
+                let message = format!("`{}`: expected HOST:PORT", host.escape_debug());
+                self.add(Some(hosts), "registry.hosts", message);
+            }
+        }
+        hosts.value.clone()
+    }
+
+    fn topology(&mut self, raw: &RawRegistry, path: &Path) -> Vec<String> {
         match soa_configs::topology::read(path) {
             Ok(hosts) => hosts.iter().map(ToString::to_string).collect(),
             Err(error) => {
@@ -284,7 +336,10 @@ impl Problems {
             timeout: self.span("hacheck.timeout", &raw.timeout, Duration::from_secs(10)),
             remote_marks: self.list("hacheck.remote_marks.allow", raw.remote_marks.allow.as_ref()),
             targets: self.list("hacheck.targets", raw.targets.as_ref()),
-            headers_to_copy: raw.headers_to_copy.unwrap_or_else(|| vec!["Host".to_owned()]),
+            headers_to_copy: match &raw.headers_to_copy {
+                None => vec![HOST],
+                Some(_) => self.list("hacheck.headers_to_copy", raw.headers_to_copy.as_ref()),
+            },
         }
     }
 
@@ -313,7 +368,7 @@ impl Problems {
                 .filter(|dir| !dir.as_os_str().is_empty()),
             templates: raw.templates.or(d.templates),
             log: raw.log.or(d.log).filter(|log| !log.is_empty()),
-            order_seed: seed(host_name),
+            order_seed: haproxy::fingerprint::seed(host_name),
             hacheck_port: raw.hacheck_port.map_or(hacheck_port, std::num::NonZeroU16::get),
             maxconn: raw.maxconn.unwrap_or(d.maxconn),
             maxconn_per_server: raw.maxconn_per_server.unwrap_or(d.maxconn_per_server),
@@ -336,10 +391,8 @@ impl Problems {
     }
 }
 
-/// Another order of servers on every host, the same one after a restart.
-fn seed(host_name: &str) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    host_name.hash(&mut hasher);
-    hasher.finish()
+/// Whether this host has been, or is meant to be, one of a fleet.
+fn is_fleet_host(paasta_dir: &Path, state_dir: &Path) -> bool {
+    let traces = [state_dir.join("sessions.json"), state_dir.join("catalog.json")];
+    paasta_dir.exists() || traces.iter().any(|trace| trace.exists())
 }

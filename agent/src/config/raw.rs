@@ -82,7 +82,7 @@ pub(super) struct RawHacheck {
     pub(super) timeout: Text,
     pub(super) remote_marks: RawRemoteMarks,
     pub(super) targets: Option<Spanned<Vec<String>>>,
-    pub(super) headers_to_copy: Option<Vec<String>>,
+    pub(super) headers_to_copy: Option<Spanned<Vec<String>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -121,7 +121,7 @@ pub(super) struct RawHaproxy {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawLog {
     pub(super) format: Option<LogFormat>,
-    pub(super) level: Option<String>,
+    pub(super) level: Text,
 }
 
 pub(super) fn parse(text: &str) -> Result<Raw, serde_yaml::Error> {

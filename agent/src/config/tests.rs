@@ -29,7 +29,8 @@ fn an_empty_file_has_all_defaults_and_says_what_it_assumed() {
 fn every_problem_is_told_at_once_with_its_line() {
     let error = parse(
         "host:\n  name: 'a b'\n  address: nowhere\nhacheck:\n  listen: here\n  remote_marks: {allow: [10.0.0.0/8, x]}\n\
-         registry: {kind: etcd, read: v3, layouts: []}\nguard: {share: 2}\ndocker: {resync: soon}\n",
+         registry: {kind: etcd, read: v3, layouts: []}\nguard: {share: 2}\ndocker: {resync: soon}\n\
+         log: {level: agent=loud}\n",
     )
     .unwrap_err();
     for part in [
@@ -42,6 +43,7 @@ fn every_problem_is_told_at_once_with_its_line() {
         "line 7: registry.layouts",
         "line 8: guard.share",
         "line 9: docker.resync: `soon` is no duration",
+        "line 10: log.level: `agent=loud`",
     ] {
         assert!(error.contains(part), "{part} is missing in:\n{error}");
     }
@@ -75,4 +77,28 @@ fn a_file_that_was_asked_for_must_be_there() {
 fn the_packaged_file_is_valid() {
     let text = include_str!("../../../packaging/agent.yaml");
     parse(text).unwrap();
+}
+
+#[test]
+fn what_would_fail_at_the_start_fails_the_check() {
+    for (text, expected) in [
+        ("host: {address: 0.0.0.0}", "no address of one host"),
+        ("registry: {hosts: []}", "names no host"),
+        ("registry: {hosts: ['a b']}", "`a b`: expected HOST:PORT"),
+        ("hacheck: {headers_to_copy: ['X Mode']}", "`X Mode`"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_host_of_a_fleet_does_not_fall_back_to_a_registry_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("state_dir: {}", dir.path().display());
+    assert_eq!(parse(&text).unwrap().registry.kind, RegistryKind::Embedded);
+    crate::atomic_file::write(&dir.path().join("sessions.json"), b"{}").unwrap();
+    assert!(parse(&text).unwrap_err().contains("belongs to a fleet"));
+    let asked = format!("{text}\nregistry: {{kind: embedded}}");
+    assert_eq!(parse(&asked).unwrap().registry.kind, RegistryKind::Embedded);
 }

@@ -10,7 +10,6 @@ use hacheck::{
     server::{Limits, Listener, listen, serve},
     settings::{CheckSettings, RemoteMarks, Settings},
 };
-use hyper::header::HeaderName;
 use tokio::{net::UnixListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -21,15 +20,8 @@ use crate::{
 };
 
 /// Settings of the hacheck library.
-///
-/// # Errors
-/// When a header that is to be copied has no valid name.
-pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
-    let header = |name: &String| {
-        name.parse::<HeaderName>().with_context(|| format!("hacheck.headers_to_copy: `{name}`"))
-    };
-    let headers = config.hacheck.headers_to_copy.iter().map(header);
-    Ok(Settings {
+pub(super) fn settings(config: &Config) -> Settings {
+    Settings {
         checks: CheckSettings {
             cache_time: config.hacheck.cache,
             timeout: config.hacheck.timeout,
@@ -40,9 +32,9 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
             ..RemoteMarks::default()
         },
         target_networks: config.hacheck.targets.clone(),
-        http_headers_to_copy: headers.collect::<Result<_, _>>()?,
+        http_headers_to_copy: config.hacheck.headers_to_copy.clone(),
         ..Settings::default()
-    })
+    }
 }
 
 /// Binds all listeners and serves on them until the supervisor stops.
@@ -57,7 +49,7 @@ pub(super) async fn open(
 ) -> anyhow::Result<()> {
     let (addresses_task, addresses) = LocalAddressesTask::start().await;
     tasks.spawn("local addresses", |stop| addresses_task.run(stop));
-    let hacheck = Hacheck::new(settings(config)?, view.marks.clone(), checker.clone(), addresses);
+    let hacheck = Hacheck::new(settings(config), view.marks.clone(), checker.clone(), addresses);
     open_hacheck(config.hacheck.listen, hacheck, tasks).await?;
     let api = Api { view: view.clone() };
     open_admin(listen(config.admin.listen)?.into(), api.clone(), tasks);

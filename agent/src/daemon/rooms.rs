@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use anyhow::Context;
 use hacheck::{checks::Checker, marks::Marks};
-use soa_configs::Namespace;
+use soa_configs::{Namespace, Place};
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::interfaces;
 use crate::{
@@ -114,7 +115,7 @@ pub(super) async fn open(config: &Config, tasks: &mut Supervisor) -> anyhow::Res
     tokio::fs::create_dir_all(state_dir)
         .await
         .with_context(|| format!("cannot use {} for state", state_dir.display()))?;
-    let checker = Checker::new(&interfaces::settings(config)?.checks);
+    let checker = Checker::new(&interfaces::settings(config).checks);
     let (marks, marks_keeper) = Marks::open(&config.hacheck.spool).await?;
     let slots = Slots::new();
     let view = slots.view(config, Arc::clone(&host), marks.clone());
@@ -226,13 +227,14 @@ fn open_registry(
     let read = config.registry.read;
     match &config.registry.kind {
         RegistryKind::Embedded => {
-            let settings = registry::embedded::Settings {
-                read,
-                read_places: config.locations.fixed.clone(),
-                ..registry::embedded::Settings::new(name)
-            };
-            tasks
-                .spawn("registry", |stop| registry::embedded::run(settings, inputs, outputs, stop));
+            let settings =
+                registry::embedded::Settings { read, ..registry::embedded::Settings::new(name) };
+            let soa = view.soa.clone();
+            tasks.spawn("registry", |stop| async move {
+                let Some(read_places) = known_places(soa, read, &stop).await else { return };
+                let settings = registry::embedded::Settings { read_places, ..settings };
+                registry::embedded::run(settings, inputs, outputs, stop).await;
+            });
         }
         RegistryKind::ZooKeeper { hosts, session_timeout } => {
             let settings = registry::zookeeper::Settings {
@@ -249,31 +251,29 @@ fn open_registry(
                     config.state_dir.clone(),
                 )
             };
-            let mut soa = view.soa.clone();
+            let soa = view.soa.clone();
             tasks.spawn("registry", |stop| async move {
-                let settings = tokio::select! {
-                    () = stop.cancelled() => return,
-                    places = known_places(&mut soa, read) => {
-                        registry::zookeeper::Settings { read_places: places, ..settings }
-                    }
-                };
+                let Some(read_places) = known_places(soa, read, &stop).await else { return };
+                let settings = registry::zookeeper::Settings { read_places, ..settings };
                 registry::zookeeper::run(settings, inputs, outputs, stop).await;
             });
         }
     }
 }
 
-/// A v1 path is made of a place, so reading v1 has to wait until the places are known.
+/// A v1 path is made of a place, so reading v1 has to wait until the places are known. `None`: the
+/// agent stops before that.
 async fn known_places(
-    soa: &mut watch::Receiver<Arc<Soa>>,
+    mut soa: watch::Receiver<Arc<Soa>>,
     read: Layout,
-) -> Vec<soa_configs::Place> {
+    stop: &CancellationToken,
+) -> Option<Vec<Place>> {
     if read == Layout::V2 {
-        return Vec::new();
+        return Some(Vec::new());
     }
-    match soa.wait_for(|soa| !soa.places.is_empty()).await {
-        Ok(soa) => soa.places.clone(),
-        Err(_) => Vec::new(),
+    tokio::select! {
+        () = stop.cancelled() => None,
+        known = soa.wait_for(|soa| !soa.places.is_empty()) => Some(known.ok()?.places.clone()),
     }
 }
 

@@ -14,8 +14,8 @@ const PULSE: Duration = Duration::from_secs(2);
 
 /// Says "ready" after the first complete pass and feeds the watchdog from then on.
 ///
-/// The watchdog is fed only while every room takes its turn: the task goes through a snapshot of
-/// each, and a runtime whose workers hang does not get here.
+/// The watchdog is fed by a task like every other: a runtime whose workers hang does not get to it. A
+/// room that ends stops the whole process (see [`Supervisor`]).
 pub(super) fn start(view: &View, supervisor: &mut Supervisor) {
     let view = view.clone();
     supervisor.spawn("service manager", |stop| async move {

@@ -36,7 +36,7 @@ pub struct Settings {
     /// A list this often finds what the event stream lost. Default 30 s.
     pub resync: Duration,
     /// How long beyond its own stop timeout a container may live after a stop signal before it is
-    /// taken for a survivor and comes back. Default 30 s.
+    /// taken for a survivor and comes back. Default 2 min.
     pub stop_grace: Duration,
 }
 
@@ -149,12 +149,7 @@ impl Follower {
             self.deadlines.remove(&id);
         }
         let seen = inspect(docker, &id).await?;
-        self.update(|containers| match seen {
-            Some(container) => take(containers, container),
-            None => {
-                containers.running.remove(&id);
-            }
-        });
+        self.update(|containers| take(containers, &id, seen));
         Ok(())
     }
 
@@ -218,12 +213,7 @@ impl Follower {
             containers.listed = true;
             containers.running.retain(|id, _| ids.contains(id));
             for (seen, id) in inspected {
-                match seen {
-                    Some(container) => take(containers, container),
-                    None => {
-                        containers.running.remove(&id);
-                    }
-                }
+                take(containers, &id, seen);
             }
         });
         Ok(())
@@ -242,8 +232,24 @@ impl Follower {
     }
 }
 
+/// What Docker says of one container.
+enum Seen {
+    Running(Box<Container>),
+    Gone,
+    /// It cannot say; what was known of it stands.
+    Unknown,
+}
+
 /// A container that is leaving goes on leaving until it is started anew.
-fn take(containers: &mut Containers, container: Container) {
+fn take(containers: &mut Containers, id: &TaskId, seen: Seen) {
+    let container = match seen {
+        Seen::Running(container) => *container,
+        Seen::Gone => {
+            containers.running.remove(id);
+            return;
+        }
+        Seen::Unknown => return,
+    };
     let before = containers.running.get(&container.id);
     let same_life = before.filter(|old| old.started_at == container.started_at);
     let leaving = same_life.and_then(|old| old.leaving.clone());
@@ -265,11 +271,21 @@ async fn running_ids(docker: &Docker) -> Result<BTreeSet<TaskId>, Error> {
     Ok(list.into_iter().filter_map(|c| Some(TaskId(c.id?.into()))).collect())
 }
 
-/// `None` when the container is gone or does not run.
-async fn inspect(docker: &Docker, id: &TaskId) -> Result<Option<Container>, Error> {
+/// One container that Docker cannot describe is no reason to lose sight of the others.
+///
+/// # Errors
+/// When Docker does not answer at all.
+async fn inspect(docker: &Docker, id: &TaskId) -> Result<Seen, Error> {
     match docker.inspect_container(&id.0, None::<InspectContainerOptions>).await {
-        Ok(answer) => Ok(Container::from_inspect(answer)),
-        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        Ok(answer) => Ok(match Container::from_inspect(answer) {
+            Some(container) => Seen::Running(Box::new(container)),
+            None => Seen::Gone,
+        }),
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(Seen::Gone),
+        Err(error @ (Error::DockerResponseServerError { .. } | Error::JsonDataError { .. })) => {
+            warn!(container = %id, %error, "docker cannot describe this container");
+            Ok(Seen::Unknown)
+        }
         Err(error) => Err(error),
     }
 }

@@ -73,6 +73,8 @@ pub struct Registrations {
     pub complete: bool,
     pub wanted: BTreeMap<RegistrationKey, Arc<Registration>>,
     pub refused: Vec<Refusal>,
+    /// Containers that are not ours, and how that shows.
+    pub strangers: Vec<Refusal>,
 }
 
 /// A task that passed the border: where it wants to be and on which port it listens.
@@ -95,12 +97,14 @@ pub fn registrations(
     soa: &Soa,
     host: &HostIdentity,
 ) -> Registrations {
-    let mut refused = local.problems.clone();
+    let (mut refused, mut strangers) = (local.problems.clone(), Vec::new());
     let mut candidates: Vec<Candidate> = Vec::new();
     for container in containers.running.values() {
+        let told = |reason| refusal(&container.id, &container.name, reason);
         match candidate(container, soa) {
-            Ok(candidate) => candidates.extend(candidate),
-            Err(reason) => refused.push(refusal(&container.id, &container.name, reason)),
+            Ok(candidate) => candidates.push(candidate),
+            Err(Rejection::NotOurs(reason)) => strangers.push(told(reason.to_owned())),
+            Err(Rejection::Refused(reason)) => refused.push(told(reason)),
         }
     }
     candidates.extend(local.tasks.iter().map(|task| Candidate {
@@ -114,15 +118,26 @@ pub fn registrations(
     }));
     let wanted = accept(&candidates, soa, host, &mut refused);
     refused.sort();
-    Registrations { complete: containers.listed && soa.read, wanted, refused }
+    Registrations { complete: containers.listed && soa.read, wanted, refused, strangers }
 }
 
-/// `Ok(None)`: not ours.
-fn candidate(container: &Container, soa: &Soa) -> Result<Option<Candidate>, String> {
+/// Why a container is no candidate.
+enum Rejection {
+    NotOurs(&'static str),
+    Refused(String),
+}
+
+impl From<String> for Rejection {
+    fn from(reason: String) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+fn candidate(container: &Container, soa: &Soa) -> Result<Candidate, Rejection> {
     let leaving = container.leaving.as_ref().map(|leaving| leaving.signal.clone());
     let (namespaces, port, labels) = match identify(container) {
-        Identity::NotOurs(_) => return Ok(None),
-        Identity::Refused(reason) => return Err(reason),
+        Identity::NotOurs(reason) => return Err(Rejection::NotOurs(reason)),
+        Identity::Refused(reason) => return Err(reason.into()),
         Identity::Plain { namespaces, port } => {
             (namespaces, host_port(container, port, false)?, Vec::new())
         }
@@ -134,7 +149,7 @@ fn candidate(container: &Container, soa: &Soa) -> Result<Option<Candidate>, Stri
             (config.registrations.clone(), port, labels)
         }
     };
-    Ok(Some(Candidate {
+    Ok(Candidate {
         task: container.id.clone(),
         title: container.name.clone(),
         life: container.started_at.clone(),
@@ -142,7 +157,7 @@ fn candidate(container: &Container, soa: &Soa) -> Result<Option<Candidate>, Stri
         namespaces,
         leaving,
         labels,
-    }))
+    })
 }
 
 fn accept(

@@ -6,11 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use soa_configs::{Namespace, NamespaceConfig};
+use soa_configs::{Namespace, NamespaceConfig, Place};
 
 use crate::{
     nerve::publish::Away,
-    registry::{Layout, Listing, Record},
+    registry::{Layout, Listing, ParentPath, Record, SeenRecord},
     soa::Soa,
 };
 
@@ -60,26 +60,37 @@ pub fn assemble(
             let reason = format!(
                 "`discover: {}` is no location type of this host (known: {})",
                 config.discover,
-                soa.places.iter().map(soa_configs::Place::as_str).collect::<Vec<_>>().join(", ")
+                soa.places.iter().map(Place::as_str).collect::<Vec<_>>().join(", ")
             );
             catalog.refused.insert(namespace.clone(), reason);
             continue;
         };
-        // A v1 path names the place already; a v2 record carries it as a label with an empty value.
-        let near = |record: &Record| {
-            layout == Layout::V1
-                || record
-                    .labels
-                    .as_ref()
-                    .is_some_and(|labels| labels.get(place.as_str()).is_some_and(String::is_empty))
-        };
-        let records = listing.records.iter().map(|seen| &seen.record).filter(|r| near(r));
+        let near = near(layout, place, namespace);
+        let records = listing.records.iter().filter(|seen| near(seen)).map(|seen| &seen.record);
         let servers = servers(records, |address| away.contains_key(&(namespace.clone(), address)));
         catalog
             .pools
             .insert(namespace.clone(), Arc::new(Pool { config: Arc::clone(config), servers }));
     }
     catalog
+}
+
+/// Whether a record is of `place`: a v1 path names the place, a v2 record carries it as a label with
+/// an empty value.
+pub(super) fn near(
+    layout: Layout,
+    place: &Place,
+    namespace: &Namespace,
+) -> impl Fn(&SeenRecord) -> bool + use<> {
+    let parent = format!("{}/", ParentPath::v1(place, namespace));
+    let place = place.clone();
+    move |seen| match layout {
+        Layout::V1 => seen.znode.starts_with(&parent),
+        Layout::V2 => {
+            let labels = seen.record.labels.as_ref();
+            labels.is_some_and(|labels| labels.get(place.as_str()).is_some_and(String::is_empty))
+        }
+    }
 }
 
 /// One server a (host, port, name); the first record wins (synapse.md §3).

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use crate::registry::{Listing, Record};
+use crate::registry::{Listing, Record, SeenRecord};
 
 /// What counts as sudden, and how long a loss must last.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,17 +44,23 @@ pub enum Judgement {
 
 /// Judges `seen` against the listing that is `accepted` now.
 ///
-/// `departing` knows the servers of this host that are on their way out: that they go is no surprise.
+/// Only records that are `near`, of the place this host uses, count. `departing` knows the servers of
+/// this host that are on their way out: that they go is no surprise.
 #[must_use]
 pub fn judge(
     policy: Policy,
     accepted: Option<&Listing>,
     seen: &Listing,
     doubt: Option<&Doubt>,
+    near: impl Fn(&SeenRecord) -> bool,
     departing: impl Fn(&Record) -> bool,
 ) -> Judgement {
     let Some(accepted) = accepted else { return Judgement::Believe };
-    if !is_sudden_loss(policy.share, accepted, seen, departing) {
+    let stay = accepted.records.iter().filter(|seen| near(seen) && !departing(&seen.record));
+    let before: BTreeSet<_> = stay.map(|seen| server(&seen.record)).collect();
+    let now: BTreeSet<_> =
+        seen.records.iter().filter(|seen| near(seen)).map(|seen| server(&seen.record)).collect();
+    if !is_sudden_loss(policy.share, &before, &now) {
         return Judgement::Believe;
     }
     match doubt {
@@ -65,25 +71,19 @@ pub fn judge(
     }
 }
 
-fn is_sudden_loss(
-    share: f64,
-    accepted: &Listing,
-    seen: &Listing,
-    departing: impl Fn(&Record) -> bool,
-) -> bool {
-    let seen: BTreeSet<_> = seen.records.iter().map(|seen| server(&seen.record)).collect();
-    let stays = accepted.records.iter().filter(|seen| !departing(&seen.record));
-    let before: BTreeSet<_> = stays.map(|seen| server(&seen.record)).collect();
-    if before.is_subset(&seen) {
+fn is_sudden_loss(share: f64, before: &BTreeSet<Server<'_>>, now: &BTreeSet<Server<'_>>) -> bool {
+    if before.is_subset(now) {
         return false;
     }
     // Replacements count: a bounce that swaps all servers for as many new ones is no loss.
-    let shrunk_by = before.len().saturating_sub(seen.len());
-    seen.is_empty() || shrunk_by as f64 > share * before.len() as f64
+    let shrunk_by = before.len().saturating_sub(now.len());
+    now.is_empty() || shrunk_by as f64 > share * before.len() as f64
 }
 
+type Server<'a> = (IpAddr, u16, &'a str);
+
 /// Two records with the same host, port and name are one server (synapse.md §3).
-fn server(record: &Record) -> (IpAddr, u16, &str) {
+fn server(record: &Record) -> Server<'_> {
     (record.host, record.port, &record.name)
 }
 
@@ -92,7 +92,10 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::registry::SeenRecord;
+
+    fn everywhere(_: &SeenRecord) -> bool {
+        true
+    }
 
     fn nobody(_: &Record) -> bool {
         false
@@ -118,10 +121,13 @@ mod tests {
     fn growth_small_losses_and_replacements_are_believed_at_once() {
         let policy = Policy::default();
         let ten = listing(1, 1..=10);
-        assert_eq!(judge(policy, None, &listing(1, []), None, nobody), Judgement::Believe);
+        assert_eq!(
+            judge(policy, None, &listing(1, []), None, everywhere, nobody),
+            Judgement::Believe
+        );
         for ports in [1..=12, 1..=10, 1..=9, 1..=5, 21..=30] {
             assert_eq!(
-                judge(policy, Some(&ten), &listing(2, ports), None, nobody),
+                judge(policy, Some(&ten), &listing(2, ports), None, everywhere, nobody),
                 Judgement::Believe
             );
         }
@@ -134,7 +140,14 @@ mod tests {
         let doubt = |generation, ms| Doubt { generation, age: Duration::from_millis(ms) };
         for ports in [vec![], vec![1], (1..=4).collect()] {
             let judge = |seen, doubt: Option<Doubt>| {
-                judge(policy, Some(&ten), &listing(seen, ports.clone()), doubt.as_ref(), nobody)
+                judge(
+                    policy,
+                    Some(&ten),
+                    &listing(seen, ports.clone()),
+                    doubt.as_ref(),
+                    everywhere,
+                    nobody,
+                )
             };
             assert_eq!(judge(2, None), Judgement::Hold { reread: false });
             assert_eq!(judge(3, Some(doubt(2, 10))), Judgement::Hold { reread: false });
@@ -147,16 +160,35 @@ mod tests {
     fn the_last_server_of_a_pool_of_one_is_a_drop_to_nothing_too() {
         let one = listing(1, [1]);
         assert_eq!(
-            judge(Policy::default(), Some(&one), &listing(2, []), None, nobody),
+            judge(Policy::default(), Some(&one), &listing(2, []), None, everywhere, nobody),
             Judgement::Hold { reread: false }
         );
+    }
+
+    #[test]
+    fn the_loss_of_all_that_is_near_is_sudden_however_much_is_left_elsewhere() {
+        let near = |seen: &SeenRecord| seen.record.port < 3;
+        let judge = |ports| {
+            judge(
+                Policy::default(),
+                Some(&listing(1, 1..=10)),
+                &listing(2, ports),
+                None,
+                near,
+                nobody,
+            )
+        };
+        assert_eq!(judge(3..=10), Judgement::Hold { reread: false });
+        assert_eq!(judge(1..=2), Judgement::Believe);
     }
 
     #[test]
     fn a_loss_that_this_host_caused_is_no_surprise() {
         let two = listing(1, [1, 2]);
         let judge = |gone: u16| {
-            judge(Policy::default(), Some(&two), &listing(2, []), None, |r| r.port <= gone)
+            judge(Policy::default(), Some(&two), &listing(2, []), None, everywhere, |r| {
+                r.port <= gone
+            })
         };
         assert_eq!(judge(2), Judgement::Believe);
         assert_eq!(judge(1), Judgement::Hold { reread: false });

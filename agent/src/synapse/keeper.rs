@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use soa_configs::Namespace;
+use soa_configs::{Namespace, Place};
 use tokio::{
     sync::{mpsc, watch},
     time::{self, Instant},
@@ -18,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    catalog::{Catalog, assemble},
+    catalog::{Catalog, assemble, near},
     guard::{Doubt, Judgement, Policy, judge},
     memory::{self, Listings},
 };
 use crate::{
     nerve::publish::Away,
-    registry::{Layout, Listing, Observed, Record},
+    registry::{Layout, Listing, Observed, Record, SeenRecord},
     soa::Soa,
 };
 
@@ -111,9 +111,10 @@ struct Suspicion {
 impl Keeper {
     async fn wake(settings: Settings) -> Self {
         let mut believed = Listings::new();
+        let layout = settings.layout;
         if let Some(path) = settings.memory.clone() {
             let loaded =
-                tokio::task::spawn_blocking(move || memory::load(&path, SystemTime::now()));
+                tokio::task::spawn_blocking(move || memory::load(&path, layout, SystemTime::now()));
             match loaded.await {
                 Ok(Ok((listings, age))) => {
                     if !listings.is_empty() {
@@ -141,7 +142,10 @@ impl Keeper {
         let observed = Arc::clone(&inputs.observed.borrow_and_update());
         let away = Arc::clone(&inputs.away.borrow_and_update());
         for (namespace, listing) in &observed.namespaces {
-            self.take(namespace, listing, &away, &outputs.reread);
+            let discover = soa.configs.namespaces.get(namespace).map(|config| &config.discover);
+            let place =
+                soa.places.iter().find(|place| Some(place.kind()) == discover.map(String::as_str));
+            self.take(namespace, listing, place, &away, &outputs.reread);
         }
         if soa.read {
             let known = &soa.configs.namespaces;
@@ -172,6 +176,7 @@ impl Keeper {
         &mut self,
         namespace: &Namespace,
         seen: &Arc<Listing>,
+        place: Option<&Place>,
         away: &Away,
         reread: &mpsc::Sender<Namespace>,
     ) {
@@ -186,13 +191,11 @@ impl Keeper {
         });
         let departing =
             |r: &Record| away.contains_key(&(namespace.clone(), SocketAddr::new(r.host, r.port)));
-        let judgement = judge(
-            self.settings.guard,
-            believed.map(AsRef::as_ref),
-            seen,
-            doubt.as_ref(),
-            departing,
-        );
+        let of_place = place.map(|place| near(self.settings.layout, place, namespace));
+        let near = |seen: &SeenRecord| of_place.as_ref().is_none_or(|near| near(seen));
+        let believed_now = believed.map(AsRef::as_ref);
+        let judgement =
+            judge(self.settings.guard, believed_now, seen, doubt.as_ref(), near, departing);
         match judgement {
             Judgement::Believe => {
                 if self.doubts.remove(namespace).is_some() {
@@ -251,9 +254,10 @@ impl Keeper {
         self.save_due = None;
         self.saved = Some(Instant::now());
         let Some(path) = self.settings.memory.clone() else { return };
-        let listings = self.believed.clone();
-        let saved =
-            tokio::task::spawn_blocking(move || memory::save(&path, &listings, SystemTime::now()));
+        let (layout, listings) = (self.settings.layout, self.believed.clone());
+        let saved = tokio::task::spawn_blocking(move || {
+            memory::save(&path, layout, &listings, SystemTime::now())
+        });
         match saved.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

@@ -12,7 +12,7 @@ use soa_configs::Namespace;
 
 use crate::{
     atomic_file,
-    registry::{Listing, Record, SeenRecord},
+    registry::{Layout, Listing, Record, SeenRecord},
 };
 
 /// Listings by namespace.
@@ -24,6 +24,8 @@ const MAX_BYTES: u64 = 64 << 20;
 #[derive(Serialize, Deserialize)]
 struct File {
     saved_at: u64,
+    /// `v1` or `v2`: what was read by one layout says nothing in the other.
+    layout: String,
     /// Namespace → znode → payload, as in the registry.
     namespaces: BTreeMap<Namespace, BTreeMap<String, String>>,
 }
@@ -45,7 +47,7 @@ pub enum Error {
 ///
 /// # Errors
 /// When the file is there and cannot be understood; the caller starts without it.
-pub fn load(path: &Path, now: SystemTime) -> Result<(Listings, Duration), Error> {
+pub fn load(path: &Path, layout: Layout, now: SystemTime) -> Result<(Listings, Duration), Error> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok((Listings::new(), Duration::ZERO));
@@ -56,6 +58,9 @@ pub fn load(path: &Path, now: SystemTime) -> Result<(Listings, Duration), Error>
     }
     let bytes = std::fs::read(path).map_err(Error::Read)?;
     let file: File = serde_json::from_slice(&bytes).map_err(Error::Parse)?;
+    if file.layout != layout.to_string() {
+        return Ok((Listings::new(), Duration::ZERO));
+    }
     let saved_at = UNIX_EPOCH + Duration::from_secs(file.saved_at);
     let listing = |children: BTreeMap<String, String>| {
         let records = children.into_iter().filter_map(|(znode, payload)| {
@@ -73,7 +78,12 @@ pub fn load(path: &Path, now: SystemTime) -> Result<(Listings, Duration), Error>
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn save(path: &Path, listings: &Listings, now: SystemTime) -> Result<(), Error> {
+pub fn save(
+    path: &Path,
+    layout: Layout,
+    listings: &Listings,
+    now: SystemTime,
+) -> Result<(), Error> {
     let children = |listing: &Arc<Listing>| {
         let entry = |s: &SeenRecord| {
             (s.znode.clone(), String::from_utf8_lossy(&s.record.encode()).into_owned())
@@ -82,6 +92,7 @@ pub fn save(path: &Path, listings: &Listings, now: SystemTime) -> Result<(), Err
     };
     let file = File {
         saved_at: now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        layout: layout.to_string(),
         namespaces: listings.iter().map(|(name, l)| (name.clone(), children(l))).collect(),
     };
     let bytes = serde_json::to_vec(&file).map_err(Error::Parse)?;
@@ -103,17 +114,18 @@ mod tests {
         let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let listing = Listing { records, refused: Vec::new(), generation: 0, read_at: at };
         let saved = Listings::from([("web.main".parse().unwrap(), Arc::new(listing))]);
-        save(&path, &saved, at).unwrap();
+        save(&path, Layout::V2, &saved, at).unwrap();
         let later = at + Duration::from_secs(90);
-        assert_eq!(load(&path, later).unwrap(), (saved, Duration::from_secs(90)));
+        assert_eq!(load(&path, Layout::V2, later).unwrap(), (saved, Duration::from_secs(90)));
+        assert!(load(&path, Layout::V1, later).unwrap().0.is_empty());
     }
 
     #[test]
     fn a_missing_file_is_empty_and_a_broken_one_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog.json");
-        assert!(load(&path, SystemTime::now()).unwrap().0.is_empty());
+        assert!(load(&path, Layout::V2, SystemTime::now()).unwrap().0.is_empty());
         atomic_file::write(&path, b"{\"half\":").unwrap();
-        assert!(load(&path, SystemTime::now()).is_err());
+        assert!(load(&path, Layout::V2, SystemTime::now()).is_err());
     }
 }

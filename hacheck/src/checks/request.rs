@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use hyper::{
-    header::{self, HeaderName, HeaderValue},
+    header::{HeaderName, HeaderValue},
     http::uri::PathAndQuery,
 };
 
@@ -53,13 +53,10 @@ impl CheckRequest {
     }
 
     /// The name of the service is not part of it: several services on one port share their checks.
-    /// Neither is the checker's `Host`, which differs between nerve and HAProxy (hacheck.md §16.3).
+    /// Every header that the service sees is: it may answer by it (hacheck.md §16.3).
     pub(super) fn key(&self) -> CheckKey {
         let (path_and_query, headers) = match self.kind {
-            Kind::Http => {
-                let headers = self.headers.iter().filter(|(name, _)| name != header::HOST);
-                (Some(self.path_and_query.clone()), headers.cloned().collect())
-            }
+            Kind::Http => (Some(self.path_and_query.clone()), self.headers.clone()),
             Kind::Tcp => (None, Vec::new()),
         };
         CheckKey { kind: self.kind, host: self.host, port: self.port, path_and_query, headers }
@@ -99,6 +96,7 @@ mod tests {
             request(Kind::Http, "/b", &[]),
             request(Kind::Http, "/a?b", &[]),
             request(Kind::Http, "/a", &[("x-mode", "ro")]),
+            request(Kind::Http, "/a", &[("host", "tenant.example")]),
             request(Kind::Tcp, "/a", &[]),
             CheckRequest { port: 81, ..plain.clone() },
             CheckRequest { host: Host::Other("10.0.0.9".parse().unwrap()), ..plain.clone() },
@@ -109,10 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_service_and_the_checkers_host_are_not_in_the_key() {
+    fn the_name_of_the_service_is_not_in_the_key() {
         let plain = request(Kind::Http, "/a", &[("x-mode", "ro")]);
-        let headers = [("host", "127.0.0.1:6666"), ("x-mode", "ro")];
-        assert_eq!(plain.key(), request(Kind::Http, "/a", &headers).key());
         let service = "svc.other".parse().unwrap();
         let key = plain.key();
         assert_eq!(key, CheckRequest { service, ..plain }.key());

@@ -53,7 +53,7 @@ fn all(registrations: &[(RegistrationKey, Arc<Registration>)]) -> Registrations 
     Registrations {
         complete: true,
         wanted: registrations.iter().cloned().collect(),
-        refused: vec![],
+        ..Registrations::default()
     }
 }
 

@@ -29,6 +29,12 @@ impl Fingerprint {
     }
 }
 
+/// Another order of servers on every host, the same one with every build.
+#[must_use]
+pub fn seed(host_name: &str) -> u64 {
+    Fingerprint::EMPTY.add(host_name.as_bytes()).value()
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}{:016x}", self.0)
