@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use self::bridge::Bridge;
-use crate::Docker;
+use crate::{Docker, processes::Process};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -122,7 +122,7 @@ impl Dockerd {
         let containerd = fs::read_to_string(&file).ok().and_then(|pid| pid.trim().parse().ok());
         self.end(Signal::SIGKILL).await?;
         let gone = async {
-            while containerd.is_some_and(leavings::is_alive) {
+            while containerd.and_then(Process::of).is_some() {
                 time::sleep(LOOK_EVERY).await;
             }
         };

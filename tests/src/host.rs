@@ -210,6 +210,22 @@ impl Host {
         Ok(status.code())
     }
 
+    /// Waits until the agent ends by itself; its exit code.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn agent_ended(&mut self) -> io::Result<Option<i32>> {
+        let Some(mut agent) = self.agent.take() else { return Ok(None) };
+        let status = time::timeout(Duration::from_secs(30), agent.wait()).await??;
+        Ok(status.code())
+    }
+
+    /// What the agent has said so far, in all its lives.
+    #[must_use]
+    pub fn agent_log(&self) -> String {
+        fs::read_to_string(self.path("agent.log")).unwrap_or_default()
+    }
+
     /// Kills HAProxy, master and workers.
     ///
     /// # Errors
@@ -337,7 +353,7 @@ impl Drop for Host {
             }
         }
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.path("agent.log")).unwrap_or_default();
+            let log = self.agent_log();
             let lines: Vec<&str> = log.lines().collect();
             let tail = lines[lines.len().saturating_sub(60)..].join("\n");
             let haproxy = fs::read_to_string(self.path("haproxy.log")).unwrap_or_default();

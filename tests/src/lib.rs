@@ -5,6 +5,7 @@ pub mod dockerd;
 pub mod host;
 pub mod ports;
 pub mod process;
+pub mod processes;
 pub mod relay;
 pub mod service_manager;
 pub mod traffic;

@@ -12,6 +12,8 @@ use nix::{
     unistd::Pid,
 };
 
+use crate::processes;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// Where containerd keeps one directory for each container, below the daemon's `exec`.
@@ -22,7 +24,9 @@ const TASKS: &str = "exec/containerd/daemon/io.containerd.runtime.v2.task/moby";
 pub(super) fn clear(dir: &Path, name: &str) -> bool {
     let groups = cgroups(name);
     persist(|| {
-        let mut left = naming(&dir.join("exec"));
+        // The daemon itself, its containerd, the shims; then what runs in the containers.
+        let named = processes::naming(&dir.join("exec"));
+        let mut left: Vec<i32> = named.iter().map(|process| process.pid).collect();
         left.extend(groups.iter().flat_map(|group| members(group)));
         for pid in &left {
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
@@ -43,13 +47,6 @@ pub(super) fn clear(dir: &Path, name: &str) -> bool {
     unmounted
 }
 
-/// Neither gone nor a zombie that waits for its parent.
-pub(super) fn is_alive(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in brackets may itself hold brackets.
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}
-
 /// Tries until it is done, or for long enough.
 fn persist(mut done: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + PATIENCE;
@@ -62,18 +59,6 @@ fn persist(mut done: impl FnMut() -> bool) -> bool {
         }
         std::thread::yield_now();
     }
-}
-
-/// Processes whose command line names `path`: the daemon, its containerd, the shims.
-fn naming(path: &Path) -> Vec<i32> {
-    let path = path.display().to_string();
-    let names = |pid: &i32| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains(&path)
-    };
-    let pids = entries(Path::new("/proc"));
-    let pids = pids.iter().filter_map(|entry| entry.file_name()?.to_str()?.parse().ok());
-    pids.filter(names).collect()
 }
 
 /// The cgroup `name` of every controller.
