@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::{
     api::View,
     config::Config,
-    supervisor::{Exit, Supervisor},
+    supervisor::{Exit, Signals, Supervisor},
 };
 
 /// Time for all tasks to wind down: a reload under way is proven or undone first, which takes up to
@@ -24,7 +24,11 @@ const GRACE: Duration = Duration::from_secs(25);
 ///
 /// # Errors
 /// When a listener cannot be bound or a directory cannot be used: the sentence names which.
-pub async fn run(config: Config, ready: impl FnOnce(View) + Send) -> anyhow::Result<Exit> {
+pub async fn run(
+    config: Config,
+    signals: Signals,
+    ready: impl FnOnce(View) + Send,
+) -> anyhow::Result<Exit> {
     let config = Arc::new(config);
     for assumption in &config.assumptions {
         info!(assumption, "assumed");
@@ -33,7 +37,7 @@ pub async fn run(config: Config, ready: impl FnOnce(View) + Send) -> anyhow::Res
     let view = rooms::open(&config, &mut supervisor).await?;
     service_manager::start(&view, &mut supervisor);
     ready(view);
-    let exit = supervisor.run(GRACE, service_manager::stopping).await?;
+    let exit = supervisor.run(signals, GRACE, service_manager::stopping).await;
     if let Exit::TaskEnded(name) = &exit {
         warn!(task = name, "a task that should run for ever has ended");
     }

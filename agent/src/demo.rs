@@ -16,7 +16,12 @@ use std::{
 use anyhow::{Context, bail};
 use tokio::time;
 
-use crate::{api::View, config::Config, daemon, logging, supervisor::Exit};
+use crate::{
+    api::View,
+    config::Config,
+    daemon, logging,
+    supervisor::{Exit, Signals},
+};
 
 const NAMESPACE: &str = "web.main";
 /// Two services, so that there is something to balance over.
@@ -28,28 +33,32 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// When HAProxy is missing, or a piece cannot be started.
 pub async fn run(no_docker: bool) -> anyhow::Result<Exit> {
+    let mut signals = Signals::listen()?;
     let scene = Scene::set()?;
     logging::start(&crate::config::Log {
         format: crate::config::LogFormat::Auto,
         level: "warn".to_owned(),
     })?;
     let services = Services::start(&scene, no_docker).await?;
-    let exit = play(&scene, &services).await;
+    // Services that are half started could not be removed for certain.
+    let exit =
+        if signals.came() { Ok(Exit::Asked) } else { play(&scene, &services, signals).await };
     say("stopping: the services, HAProxy and the agent");
     services.stop().await;
     exit
 }
 
-async fn play(scene: &Scene, services: &Services) -> anyhow::Result<Exit> {
+async fn play(scene: &Scene, services: &Services, signals: Signals) -> anyhow::Result<Exit> {
     let config = scene.config(services)?;
     let (open, view) = tokio::sync::oneshot::channel();
-    let daemon = daemon::run(config, |view| {
+    let daemon = daemon::run(config, signals, |view| {
         let _ = open.send(view);
     });
     let guide = async {
         let Ok(view) = view.await else { return };
         match time::timeout(PATIENCE, both_serve(view)).await {
-            Ok(()) => say(&scene.guide(services)),
+            Ok(true) => say(&scene.guide(services)),
+            Ok(false) => {}
             Err(_) => {
                 say(&format!("not ready after {PATIENCE:?}; ask: {} status", scene.command()))
             }
@@ -59,13 +68,14 @@ async fn play(scene: &Scene, services: &Services) -> anyhow::Result<Exit> {
     exit
 }
 
-async fn both_serve(mut view: View) {
+/// False if the agent has ended before they did.
+async fn both_serve(mut view: View) -> bool {
     say("waiting for the health checks, and for HAProxy to take both in");
     let up = |status: &crate::synapse::haproxy::Status| {
         let servers = status.backends.get(NAMESPACE).map_or(&[][..], |servers| servers.as_slice());
         servers.iter().filter(|server| server.status.starts_with("UP")).count() >= NAMES.len()
     };
-    let _ = view.haproxy.wait_for(|status| up(status)).await;
+    view.haproxy.wait_for(|status| up(status)).await.is_ok()
 }
 
 /// The services of the demo.

@@ -6,7 +6,7 @@ use agent::{
     cli::{self, Args, Command, EXIT_FAILED, EXIT_USAGE, args::DEFAULT_CONFIG, client::Client},
     config::{Config, Overrides},
     daemon, demo, logging,
-    supervisor::Exit,
+    supervisor::{Exit, Signals},
 };
 use clap::Parser;
 
@@ -36,7 +36,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 Err(code) => return Ok(code),
             };
             logging::start(&config.log)?;
-            finish(daemon::run(config, |_| ()).await)
+            finish(daemon::run(config, Signals::listen()?, |_| ()).await)
         }
         Command::CheckConfig { config, soa_dir } => match load(config.as_deref(), soa_dir) {
             Ok(config) => cli::check_config(&config),

@@ -1,9 +1,10 @@
 //! Runs the long-lived tasks of the process and stops them together.
 
-use std::{collections::HashMap, future::Future, time::Duration};
+use std::{collections::HashMap, future::Future, io, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::{Id, JoinError, JoinSet},
     time,
 };
@@ -17,6 +18,45 @@ pub enum Exit {
     Asked,
     /// A task that should run for ever has ended; systemd starts us again.
     TaskEnded(&'static str),
+}
+
+/// SIGTERM and SIGINT, heard from the moment this is made: what starts slowly misses none. SIGHUP,
+/// which other daemons take for a reload, ends nothing here.
+#[derive(Debug)]
+pub struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    /// # Errors
+    /// When signals cannot be listened for.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the first one.
+    pub async fn asked(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                _ = self.hup.recv() => {
+                    info!("SIGHUP: files are followed anyway, settings are read at the start");
+                }
+            }
+        }
+    }
+
+    /// Whether one has come already.
+    pub fn came(&mut self) -> bool {
+        self.asked().now_or_never().is_some()
+    }
 }
 
 /// A set of named tasks, each of which is expected to live as long as the process.
@@ -39,22 +79,15 @@ impl Supervisor {
 
     /// Waits for a signal or for the first task to end, calls `leaving`, then gives all tasks
     /// `grace` to finish.
-    ///
-    /// # Errors
-    /// When signals cannot be listened for.
-    pub async fn run(mut self, grace: Duration, leaving: impl FnOnce()) -> std::io::Result<Exit> {
-        let mut term = signal(SignalKind::terminate())?;
-        let mut int = signal(SignalKind::interrupt())?;
-        let mut hup = signal(SignalKind::hangup())?;
-        let exit = loop {
-            tokio::select! {
-                _ = term.recv() => break Exit::Asked,
-                _ = int.recv() => break Exit::Asked,
-                _ = hup.recv() => info!("SIGHUP: files are followed, settings are read at the start"),
-                Some(ended) = self.tasks.join_next_with_id() => {
-                    break Exit::TaskEnded(self.name(&ended));
-                }
-            }
+    pub async fn run(
+        mut self,
+        mut signals: Signals,
+        grace: Duration,
+        leaving: impl FnOnce(),
+    ) -> Exit {
+        let exit = tokio::select! {
+            () = signals.asked() => Exit::Asked,
+            Some(ended) = self.tasks.join_next_with_id() => Exit::TaskEnded(self.name(&ended)),
         };
         info!(?exit, "stopping");
         leaving();
@@ -68,7 +101,7 @@ impl Supervisor {
             let late: Vec<_> = self.names.values().collect();
             warn!(?grace, ?late, "some tasks did not stop in time");
         }
-        Ok(exit)
+        exit
     }
 
     fn name(&mut self, ended: &Result<(Id, ()), JoinError>) -> &'static str {
@@ -99,7 +132,7 @@ mod tests {
             let _ = done.send(());
         });
         supervisor.spawn("hasty", |_| async {});
-        let exit = supervisor.run(Duration::from_secs(5), || {}).await.unwrap();
+        let exit = supervisor.run(Signals::listen().unwrap(), Duration::from_secs(5), || {}).await;
         assert_eq!(exit, Exit::TaskEnded("hasty"));
         finished.await.unwrap();
     }
@@ -108,7 +141,7 @@ mod tests {
     async fn a_task_that_panics_is_named_too() {
         let mut supervisor = Supervisor::default();
         supervisor.spawn("clumsy", |_| async { panic!("as the test wants") });
-        let exit = supervisor.run(Duration::from_secs(5), || {}).await.unwrap();
+        let exit = supervisor.run(Signals::listen().unwrap(), Duration::from_secs(5), || {}).await;
         assert_eq!(exit, Exit::TaskEnded("clumsy"));
     }
 }

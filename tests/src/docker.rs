@@ -13,6 +13,8 @@ use std::{
 use crate::host::program;
 
 const IMAGE: &str = "smartstack-test:empty";
+/// The docker command itself waits for ever for a daemon that is stopped where it stands.
+const PATIENCE_S: &str = "30";
 
 /// A Docker daemon, by its socket.
 #[derive(Clone, Debug)]
@@ -72,8 +74,13 @@ impl Docker {
     /// # Errors
     /// With what it complains about.
     pub fn run(&self, arguments: &[&str]) -> io::Result<String> {
-        let mut docker = Command::new("docker");
-        docker.env_remove("DOCKER_HOST").args(["-H", &format!("unix://{}", self.socket)]);
+        let mut docker = Command::new("timeout");
+        docker.env_remove("DOCKER_HOST").args([
+            PATIENCE_S,
+            "docker",
+            "-H",
+            &format!("unix://{}", self.socket),
+        ]);
         let output = docker.args(arguments).stdin(Stdio::null()).output()?;
         if !output.status.success() {
             let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -159,6 +166,15 @@ impl Service {
         let shown = self.docker.run(&["port", &self.id, "8888/tcp"])?;
         let port = shown.lines().next().and_then(|line| line.rsplit_once(':')?.1.parse().ok());
         port.ok_or_else(|| io::Error::other(format!("{}: no port in `{shown}`", self.name)))
+    }
+
+    /// The process that serves, as this machine numbers it.
+    ///
+    /// # Errors
+    /// When Docker does not know.
+    pub fn pid(&self) -> io::Result<i32> {
+        let pid = self.docker.run(&["inspect", "-f", "{{.State.Pid}}", &self.id])?;
+        pid.parse().map_err(|_| io::Error::other(format!("{}: no pid in `{pid}`", self.name)))
     }
 
     /// Begins a `docker stop` and does not wait for it.

@@ -220,6 +220,12 @@ impl Host {
         Ok(status.code())
     }
 
+    /// What the agent has said so far, in all its lives.
+    #[must_use]
+    pub fn agent_log(&self) -> String {
+        fs::read_to_string(self.path("agent.log")).unwrap_or_default()
+    }
+
     /// Kills HAProxy, master and workers.
     ///
     /// # Errors
@@ -348,7 +354,7 @@ impl Drop for Host {
             }
         }
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.path("agent.log")).unwrap_or_default();
+            let log = self.agent_log();
             let lines: Vec<&str> = log.lines().collect();
             let tail = lines[lines.len().saturating_sub(60)..].join("\n");
             let haproxy = fs::read_to_string(self.path("haproxy.log")).unwrap_or_default();

@@ -1,17 +1,28 @@
 //! The real servers that tests run against, and what can go wrong between us and them.
 
 pub mod docker;
+pub mod dockerd;
 pub mod host;
 pub mod ports;
+pub mod process;
+pub mod processes;
 pub mod relay;
 pub mod scene;
+pub mod service_manager;
+pub mod traffic;
 pub mod wait;
 pub mod web;
+pub mod znodes;
 pub mod zookeeper;
 
 pub use docker::{Docker, Service};
+pub use dockerd::Dockerd;
 pub use host::Host;
+pub use process::LocalProcess;
 pub use relay::Relay;
 pub use scene::Scene;
+pub use service_manager::ServiceManager;
+pub use traffic::Traffic;
 pub use wait::eventually;
+pub use znodes::Deletions;
 pub use zookeeper::ZooKeeper;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, client::conn::http1};
+use hyper::{HeaderMap, Method, Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time};
 
@@ -34,6 +34,14 @@ pub async fn post(port: u16, path: &str, form: &str) -> Result<Answer, Error> {
     send(port, Method::POST, path, &kind, form).await
 }
 
+/// `GET path`, with the headers of the answer.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn get_with_headers(port: u16, path: &str) -> Result<(u16, HeaderMap, String), Error> {
+    exchange(port, Method::GET, path, &[], "").await
+}
+
 /// One request.
 ///
 /// # Errors
@@ -45,6 +53,17 @@ pub async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<Answer, Error> {
+    let (status, _, body) = exchange(port, method, path, headers, body).await?;
+    Ok((status, body))
+}
+
+async fn exchange(
+    port: u16,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<(u16, HeaderMap, String), Error> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let exchange = async {
         let stream = TcpStream::connect(address).await?;
@@ -57,10 +76,10 @@ pub async fn send(
         }
         let answer =
             sender.send_request(request.body(Full::new(Bytes::from(body.to_owned())))?).await?;
-        let status = answer.status().as_u16();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = answer.into_body().collect().await?.to_bytes();
         connection.abort();
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        Ok((status, headers, String::from_utf8_lossy(&body).into_owned()))
     };
     time::timeout(LIMIT, exchange).await?
 }

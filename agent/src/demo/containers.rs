@@ -31,6 +31,8 @@ const EMPTY_TAR: [u8; 1024] = [0; 1024];
 pub(super) struct Containers {
     docker: Docker,
     image: String,
+    /// Their ids: the names may belong to another demo.
+    made: Vec<String>,
 }
 
 pub(super) async fn start(scene: &Scene) -> anyhow::Result<Containers> {
@@ -40,7 +42,7 @@ pub(super) async fn start(scene: &Scene) -> anyhow::Result<Containers> {
     let image = format!("{IMAGE}:{}", std::process::id());
     say("making an image for the services");
     make_image(&docker, &image).await.context("cannot make the image")?;
-    let this = Containers { docker, image };
+    let mut this = Containers { docker, image, made: Vec::new() };
     for name in NAMES {
         say(&format!("starting container {name}"));
         if let Err(error) = this.start_one(scene, name).await {
@@ -81,9 +83,10 @@ async fn remove(docker: &Docker, container: &str) {
 }
 
 impl Containers {
-    async fn start_one(&self, scene: &Scene, name: &str) -> anyhow::Result<()> {
+    async fn start_one(&mut self, scene: &Scene, name: &str) -> anyhow::Result<()> {
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let created = self.docker.create_container(Some(options), self.recipe(scene, name)).await?;
+        self.made.push(created.id.clone());
         self.docker.start_container(&created.id, None::<StartContainerOptions>).await?;
         Ok(())
     }
@@ -115,8 +118,8 @@ impl Containers {
     }
 
     pub(super) async fn stop(self) {
-        for name in NAMES {
-            remove(&self.docker, name).await;
+        for container in &self.made {
+            remove(&self.docker, container).await;
         }
         if let Err(error) =
             self.docker.remove_image(&self.image, None::<RemoveImageOptions>, None).await

@@ -28,6 +28,11 @@ pub async fn run(
     current: watch::Sender<Arc<Registrations>>,
     stop: CancellationToken,
 ) {
+    // Before soa-configs have been looked at, every task would be refused for want of a namespace.
+    tokio::select! {
+        () = stop.cancelled() => return,
+        looked = inputs.soa.wait_for(|soa| soa.tried) => if looked.is_err() { return },
+    }
     loop {
         let decided = {
             let soa = inputs.soa.borrow_and_update();

@@ -74,6 +74,8 @@ async fn run(settings: &Settings, staged: &Staged) -> io::Result<(bool, String)>
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // Ctrl-C in a terminal is for the agent; a check that it ends would look like a refusal.
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
     let mut output = Vec::new();

@@ -67,6 +67,8 @@ fn start(settings: &Settings) -> io::Result<Child> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // Ctrl-C in a terminal is for the agent, which then ends it in order.
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
     info!(pid = child.id(), "haproxy started");
