@@ -12,6 +12,7 @@ use std::{
 use soa_configs::Namespace;
 use tokio::{
     sync::{mpsc, watch},
+    task::{JoinHandle, spawn_blocking},
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
@@ -58,6 +59,7 @@ pub struct Outputs {
 /// A registry that answers but leaves some namespaces unread must not hold up the others longer.
 const PATIENCE_AT_START: Duration = Duration::from_secs(10);
 const SAVE_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Keeps the catalog current until `stop`.
 pub async fn run(
@@ -72,15 +74,18 @@ pub async fn run(
         let wake = keeper.next_wake();
         tokio::select! {
             () = stop.cancelled() => {
-                keeper.save().await;
+                keeper.saved().await;
+                keeper.save();
+                keeper.saved().await;
                 return;
             }
             changed = inputs.soa.changed() => if changed.is_err() { return },
             changed = inputs.observed.changed() => if changed.is_err() { return },
             changed = inputs.away.changed() => if changed.is_err() { return },
+            () = keeper.saved(), if keeper.saving.is_some() => {}
             () = time::sleep_until(wake) => {
                 if keeper.save_due.is_some_and(|due| due <= Instant::now()) {
-                    keeper.save().await;
+                    keeper.save();
                 }
             }
         }
@@ -92,8 +97,13 @@ struct Keeper {
     believed: Listings,
     doubts: BTreeMap<Namespace, Suspicion>,
     started: Instant,
+    /// Waits while a save is under way.
     save_due: Option<Instant>,
+    /// Beside everything else: a slow disk delays no change.
+    saving: Option<Saving>,
 }
+
+type Saving = JoinHandle<Result<(), memory::Error>>;
 
 /// A loss that was seen once.
 #[derive(Clone, Copy)]
@@ -108,8 +118,7 @@ impl Keeper {
     async fn wake(settings: Settings) -> Self {
         let mut believed = Listings::new();
         if let Some(path) = settings.memory.clone() {
-            let loaded =
-                tokio::task::spawn_blocking(move || memory::load(&path, SystemTime::now()));
+            let loaded = spawn_blocking(move || memory::load(&path, SystemTime::now()));
             match loaded.await {
                 Ok(Ok((listings, age))) => {
                     if !listings.is_empty() {
@@ -129,7 +138,7 @@ impl Keeper {
             }
         }
         let started = Instant::now();
-        Self { settings, believed, doubts: BTreeMap::new(), started, save_due: None }
+        Self { settings, believed, doubts: BTreeMap::new(), started, save_due: None, saving: None }
     }
 
     fn look(&mut self, inputs: &mut Inputs, outputs: &Outputs) {
@@ -228,24 +237,41 @@ impl Keeper {
         let doubts = self.doubts.values().map(|s| s.asked.unwrap_or(s.since) + hold);
         let start =
             (self.started.elapsed() < PATIENCE_AT_START).then(|| self.started + PATIENCE_AT_START);
+        let save = self.save_due.filter(|_| self.saving.is_none());
         let idle = Instant::now() + Duration::from_secs(60);
-        doubts.chain(self.save_due).chain(start).min().unwrap_or(idle)
+        doubts.chain(save).chain(start).min().unwrap_or(idle)
     }
 
-    async fn save(&mut self) {
+    /// Begins to save, unless a save is under way.
+    fn save(&mut self) {
+        if self.saving.is_some() {
+            return;
+        }
         self.save_due = None;
         let Some(path) = self.settings.memory.clone() else { return };
         let listings = self.believed.clone();
-        let saved =
-            tokio::task::spawn_blocking(move || memory::save(&path, &listings, SystemTime::now()));
-        match saved.await {
+        self.saving =
+            Some(spawn_blocking(move || memory::save(&path, &listings, SystemTime::now())));
+    }
+
+    /// Waits for the save under way, if there is one.
+    ///
+    /// Cancel-safe: the save goes on, and the next call waits for it.
+    async fn saved(&mut self) {
+        let Some(saving) = &mut self.saving else { return };
+        let saved = saving.await;
+        self.saving = None;
+        match saved {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 warn!(%error, cause, "the catalog is not on disk; trying again");
-                self.save_due = Some(Instant::now() + Duration::from_secs(10));
+                self.save_due = Some(Instant::now() + SAVE_AGAIN_AFTER);
             }
             Err(error) => warn!(%error, "the catalog is not on disk"),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
