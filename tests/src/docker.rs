@@ -29,6 +29,8 @@ pub struct Recipe<'a> {
     pub env: &'a [(&'a str, &'a str)],
     /// Milliseconds it goes on serving after SIGTERM.
     pub linger_ms: u64,
+    /// Shell commands that run before the service, in the same process.
+    pub before: &'a str,
     /// More arguments of `docker create`.
     pub options: &'a [&'a str],
 }
@@ -131,7 +133,12 @@ impl Docker {
         }
         arguments.extend(recipe.options.iter().map(|option| (*option).to_owned()));
         let (linger, port) = (recipe.linger_ms.to_string(), port.to_string());
-        let command = [IMAGE, "/smartstack", "demo-service", "--name", name, "--port", &port];
+        arguments.push(IMAGE.to_owned());
+        if !recipe.before.is_empty() {
+            let script = format!("{}; exec \"$@\"", recipe.before);
+            arguments.extend(["/usr/bin/sh", "-c", &script, "sh"].map(str::to_owned));
+        }
+        let command = ["/smartstack", "demo-service", "--name", name, "--port", &port];
         arguments.extend(command.map(str::to_owned));
         arguments.extend(["--linger-ms".to_owned(), linger]);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

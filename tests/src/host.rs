@@ -187,6 +187,12 @@ impl Host {
         )
     }
 
+    /// The agent's process, while it runs.
+    #[must_use]
+    pub fn agent_pid(&self) -> Option<u32> {
+        self.agent.as_ref().and_then(Child::id)
+    }
+
     /// Kills the agent where it stands.
     ///
     /// # Errors

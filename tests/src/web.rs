@@ -1,4 +1,4 @@
-//! A plain HTTP client: one connection a request, as real checkers do.
+//! A plain HTTP client: one connection a request, as real checkers do, or one that stays open.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Method, Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time};
+use tokio::{net::TcpStream, task::JoinHandle, time};
 
 /// Why there is no answer.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -82,4 +82,54 @@ async fn exchange(
         Ok((status, headers, String::from_utf8_lossy(&body).into_owned()))
     };
     time::timeout(LIMIT, exchange).await?
+}
+
+/// A connection that stays open between requests. Dropping it closes it.
+#[derive(Debug)]
+pub struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: JoinHandle<Result<(), hyper::Error>>,
+    host: String,
+}
+
+impl Connection {
+    /// Connects to a port of this host.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn open(port: u16) -> Result<Self, Error> {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        Ok(Self { sender, driver: tokio::spawn(connection), host: address.to_string() })
+    }
+
+    /// Whether the other side has left it open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// `GET path`.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&mut self, path: &str) -> Result<Answer, Error> {
+        let request = Request::get(path).header("host", &self.host).body(Full::default())?;
+        let exchange = async {
+            self.sender.ready().await?;
+            let answer = self.sender.send_request(request).await?;
+            let status = answer.status().as_u16();
+            let body = answer.into_body().collect().await?.to_bytes();
+            Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        };
+        time::timeout(LIMIT, exchange).await?
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
 }

@@ -14,7 +14,7 @@ use std::{
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, JoinSet},
-    time,
+    time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -24,7 +24,7 @@ use super::{
     registrations::{CheckSpec, Registration, RegistrationKey, Registrations},
 };
 use crate::{
-    backoff::{Backoff, Waits},
+    backoff::{Backoff, Waits, random},
     probe::{Finding, Probe},
 };
 
@@ -33,8 +33,12 @@ const RISE: NonZeroUsize = NonZeroUsize::MIN;
 const FALL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// The pause between two checks is the timeout plus this (nerve.md §5.5).
 const PAUSE_BEYOND_TIMEOUT: Duration = Duration::from_secs(1);
-/// Pace of the first checks of a task that does not answer yet.
-const STARTING: Backoff = Backoff::fixed(10, 500);
+/// Pace of the first checks of a task that does not answer yet: however long a service takes to
+/// start, it waits no longer than this for its first good check.
+const STARTING: Backoff = Backoff::fixed(10, 80);
+/// Longer than services take to start; one that still does not answer is asked less often.
+const STARTS_WITHIN: Duration = Duration::from_secs(300);
+const STALLED: Backoff = Backoff::fixed(250, 500);
 /// Verdicts on their way to the owner of the picture; loops wait when it is full.
 const QUEUE: usize = 256;
 
@@ -178,7 +182,7 @@ async fn check_loop(
     verdicts: mpsc::Sender<News>,
 ) {
     let mut patient =
-        Examination { judge: Judge::new(RISE, FALL), starting: Some(STARTING.waits()) };
+        Examination { judge: Judge::new(RISE, FALL), starting: Some(Starting::now()) };
     let mut marks = probe.marks();
     let usual = wish.check.timeout + PAUSE_BEYOND_TIMEOUT;
     loop {
@@ -208,7 +212,26 @@ async fn check_loop(
 struct Examination {
     judge: Judge,
     /// Set until the target has answered well once.
-    starting: Option<Waits>,
+    starting: Option<Starting>,
+}
+
+/// A target that has not answered well yet.
+struct Starting {
+    since: Instant,
+    waits: Waits,
+}
+
+impl Starting {
+    fn now() -> Self {
+        Self { since: Instant::now(), waits: STARTING.waits() }
+    }
+
+    fn pause(&mut self) -> Duration {
+        if self.since.elapsed() < STARTS_WITHIN {
+            return self.waits.after_failure();
+        }
+        STALLED.wait(self.waits.failures(), random())
+    }
 }
 
 impl Examination {
@@ -218,7 +241,7 @@ impl Examination {
             Finding::Marked(text) => {
                 // After the mark the next answer decides alone, and is wanted soon.
                 self.judge.forget();
-                self.starting = Some(STARTING.waits());
+                self.starting = Some(Starting::now());
                 return Some((State::Marked, text));
             }
             Finding::Good(detail) => (true, detail),
@@ -235,6 +258,42 @@ impl Examination {
     }
 
     fn pause(&mut self, usual: Duration) -> Duration {
-        self.starting.as_mut().map_or(usual, |waits| waits.after_failure().min(usual))
+        self.starting.as_mut().map_or(usual, |starting| starting.pause().min(usual))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USUAL: Duration = Duration::from_secs(2);
+
+    fn examination() -> Examination {
+        Examination { judge: Judge::new(RISE, FALL), starting: Some(Starting::now()) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_starts_slowly_is_asked_often_until_it_answers() {
+        let mut patient = examination();
+        let end = Instant::now() + STARTS_WITHIN;
+        while Instant::now() < end {
+            patient.conclude(Finding::Bad("refused".to_owned()));
+            let pause = patient.pause(USUAL);
+            assert!(pause <= Duration::from_millis(80), "{pause:?}");
+            time::advance(pause).await;
+        }
+        patient.conclude(Finding::Bad("refused".to_owned()));
+        assert!(patient.pause(USUAL) >= Duration::from_millis(250));
+        patient.conclude(Finding::Good("http 200".to_owned()));
+        assert_eq!(patient.pause(USUAL), USUAL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_mark_a_service_is_asked_often_again() {
+        let mut patient = examination();
+        patient.conclude(Finding::Good("http 200".to_owned()));
+        patient.conclude(Finding::Marked("down".to_owned()));
+        patient.conclude(Finding::Bad("refused".to_owned()));
+        assert!(patient.pause(USUAL) <= Duration::from_millis(80));
     }
 }

@@ -12,6 +12,7 @@ use std::{
 use soa_configs::{Namespace, Place};
 use tokio::{
     sync::{mpsc, watch},
+    task::{JoinHandle, spawn_blocking},
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
@@ -61,6 +62,7 @@ const PATIENCE_FOR_REGISTRY: Duration = Duration::from_secs(3);
 /// A registry that answers but leaves some namespaces unread must not hold up the others longer.
 const PATIENCE_FOR_STRAGGLERS: Duration = Duration::from_secs(10);
 const SAVE_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Keeps the catalog current until `stop`.
 pub async fn run(
@@ -75,15 +77,18 @@ pub async fn run(
         let wake = keeper.next_wake();
         tokio::select! {
             () = stop.cancelled() => {
-                keeper.save().await;
+                keeper.saved().await;
+                keeper.save();
+                keeper.saved().await;
                 return;
             }
             changed = inputs.soa.changed() => if changed.is_err() { return },
             changed = inputs.observed.changed() => if changed.is_err() { return },
             changed = inputs.away.changed() => if changed.is_err() { return },
+            () = keeper.saved(), if keeper.saving.is_some() => {}
             () = time::sleep_until(wake) => {
                 if keeper.save_due.is_some_and(|due| due <= Instant::now()) {
-                    keeper.save().await;
+                    keeper.save();
                 }
             }
         }
@@ -96,8 +101,13 @@ struct Keeper {
     doubts: BTreeMap<Namespace, Suspicion>,
     started: Instant,
     saved: Option<Instant>,
+    /// Waits while a save is under way.
     save_due: Option<Instant>,
+    /// Beside everything else: a slow disk delays no change.
+    saving: Option<Saving>,
 }
+
+type Saving = JoinHandle<Result<(), memory::Error>>;
 
 /// A loss that was seen once.
 #[derive(Clone, Copy)]
@@ -113,8 +123,7 @@ impl Keeper {
         let mut believed = Listings::new();
         let layout = settings.layout;
         if let Some(path) = settings.memory.clone() {
-            let loaded =
-                tokio::task::spawn_blocking(move || memory::load(&path, layout, SystemTime::now()));
+            let loaded = spawn_blocking(move || memory::load(&path, layout, SystemTime::now()));
             match loaded.await {
                 Ok(Ok((listings, age))) => {
                     if !listings.is_empty() {
@@ -134,7 +143,15 @@ impl Keeper {
             }
         }
         let started = Instant::now();
-        Self { settings, believed, doubts: BTreeMap::new(), started, saved: None, save_due: None }
+        Self {
+            settings,
+            believed,
+            doubts: BTreeMap::new(),
+            started,
+            saved: None,
+            save_due: None,
+            saving: None,
+        }
     }
 
     fn look(&mut self, inputs: &mut Inputs, outputs: &Outputs) {
@@ -246,26 +263,42 @@ impl Keeper {
             .into_iter()
             .map(|patience| self.started + patience)
             .filter(move |at| *at > now);
+        let save = self.save_due.filter(|_| self.saving.is_none());
         let idle = now + Duration::from_secs(60);
-        doubts.chain(self.save_due).chain(start).min().unwrap_or(idle)
+        doubts.chain(save).chain(start).min().unwrap_or(idle)
     }
 
-    async fn save(&mut self) {
+    /// Begins to save, unless a save is under way.
+    fn save(&mut self) {
+        if self.saving.is_some() {
+            return;
+        }
         self.save_due = None;
         self.saved = Some(Instant::now());
         let Some(path) = self.settings.memory.clone() else { return };
         let (layout, listings) = (self.settings.layout, self.believed.clone());
-        let saved = tokio::task::spawn_blocking(move || {
-            memory::save(&path, layout, &listings, SystemTime::now())
-        });
-        match saved.await {
+        let save = move || memory::save(&path, layout, &listings, SystemTime::now());
+        self.saving = Some(spawn_blocking(save));
+    }
+
+    /// Waits for the save under way, if there is one.
+    ///
+    /// Cancel-safe: the save goes on, and the next call waits for it.
+    async fn saved(&mut self) {
+        let Some(saving) = &mut self.saving else { return };
+        let saved = saving.await;
+        self.saving = None;
+        match saved {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 warn!(%error, cause, "the catalog is not on disk; trying again");
-                self.save_due = Some(Instant::now() + Duration::from_secs(10));
+                self.save_due = Some(Instant::now() + SAVE_AGAIN_AFTER);
             }
             Err(error) => warn!(%error, "the catalog is not on disk"),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
