@@ -8,6 +8,7 @@ pub mod docker;
 pub mod health;
 pub mod identity;
 pub mod judge;
+mod leavers;
 pub mod local_tasks;
 pub mod publish;
 pub mod registrar;

@@ -78,7 +78,7 @@ async fn a_container_is_registered_served_drained_and_brought_back() -> Result {
 #[tokio::test]
 async fn a_stop_signal_takes_the_record_and_the_server_away_before_the_process_ends() -> Result {
     let zookeeper = ZooKeeper::start().await?;
-    let scene = Scene::on(&zookeeper)?;
+    let mut scene = Scene::on(&zookeeper)?;
     let leaving = scene.serve_lingering("leaving", 20_000)?;
     let staying = scene.serve("staying")?;
     scene.until_served_by(2).await;
@@ -101,6 +101,17 @@ async fn a_stop_signal_takes_the_record_and_the_server_away_before_the_process_e
     assert!(body.starts_with(&format!("Service {} in down state", scene.namespace)), "{body}");
     let (code, text) = scene.command(&["safe-to-stop", &leaving.name]).await?;
     assert_eq!(code, 0, "{text}");
+    // An agent that starts now was not there to hear the signal.
+    scene.host.kill_agent().await?;
+    scene.host.start_agent()?;
+    let report = scene
+        .until("the new agent has registered the other one", |report| {
+            states(report).get(&staying.name).is_some_and(|state| state == "up")
+        })
+        .await;
+    assert_eq!(states(&report)[&leaving.name], "leaving");
+    scene.until_registered(&zookeeper.client().await?, 1).await;
+    assert_eq!(scene.answering().await, BTreeSet::from([staying.name.clone()]));
     assert!(leaving.is_running()?, "all of this happened while the process still served");
     assert_eq!(web::get(ours, "/").await?.0, 200);
     leaving.kill("KILL")?;

@@ -212,6 +212,7 @@ fn follow_tasks(
         socket: config.docker.socket.clone(),
         resync: config.docker.resync,
         stop_grace: config.docker.stop_grace,
+        memory: Some(config.state_dir.join("leaving.json")),
     };
     tasks.spawn("docker", |stop| nerve::docker::follow(settings, sender, stop));
 }

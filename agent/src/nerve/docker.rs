@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -26,7 +27,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::containers::{Container, Containers, Leaving, Link};
+use super::{
+    containers::{Container, Containers, Leaving, Link},
+    leavers::Leavers,
+};
 use crate::{backoff::Backoff, registry::TaskId};
 
 /// How to reach Docker and how often to look without being told.
@@ -38,6 +42,8 @@ pub struct Settings {
     /// How long beyond its own stop timeout a container may live after a stop signal before it is
     /// taken for a survivor and comes back. Default 2 min.
     pub stop_grace: Duration,
+    /// Where it is remembered who was told to stop; `None`: nowhere.
+    pub memory: Option<PathBuf>,
 }
 
 /// Seconds for one request; a stopped daemon keeps its socket open for ever otherwise.
@@ -53,7 +59,8 @@ pub async fn follow(
     current: watch::Sender<Arc<Containers>>,
     stop: CancellationToken,
 ) {
-    let mut follower = Follower { settings, current, deadlines: BTreeMap::new() };
+    let leavers = Leavers::remember(settings.memory.clone()).await;
+    let mut follower = Follower { settings, current, leavers, deadlines: BTreeMap::new() };
     tokio::select! {
         () = stop.cancelled() => {}
         () = follower.keep_following() => {}
@@ -63,6 +70,7 @@ pub async fn follow(
 struct Follower {
     settings: Settings,
     current: watch::Sender<Arc<Containers>>,
+    leavers: Leavers,
     /// Until when a container that got a stop signal is believed to be leaving.
     deadlines: BTreeMap<TaskId, Instant>,
 }
@@ -120,7 +128,10 @@ impl Follower {
                     None => return Ok(()),
                 },
                 _ = resync.tick() => self.list(&docker, false).await?,
-                () = sleep_until(deadline) => self.give_up_leaving(),
+                () = sleep_until(deadline) => {
+                    self.give_up_leaving();
+                    self.leavers.save().await;
+                }
             }
         }
     }
@@ -143,14 +154,49 @@ impl Follower {
             }
             let signal = actor.attributes.and_then(|mut a| a.remove("signal")).unwrap_or_default();
             self.told_to_stop(&id, &signal);
+            self.leavers.save().await;
             return Ok(());
         }
-        if action == "start" {
-            self.deadlines.remove(&id);
-        }
         let seen = inspect(docker, &id).await?;
-        self.update(|containers| take(containers, &id, seen));
+        self.take([(seen, id)]);
+        self.leavers.save().await;
         Ok(())
+    }
+
+    /// Takes what Docker says into the picture. Who was told to stop goes on leaving until it is
+    /// started anew, whichever process of ours heard it.
+    fn take(&mut self, seen: impl IntoIterator<Item = (Seen, TaskId)>) {
+        let mut news = Vec::new();
+        for (seen, id) in seen {
+            let Seen::Running(mut container) = seen else {
+                news.push((seen, id));
+                continue;
+            };
+            match self.leavers.signal(&container) {
+                Some((signal, left)) => {
+                    container.leaving = Some(Leaving { signal });
+                    self.deadlines.entry(id.clone()).or_insert_with(|| Instant::now() + left);
+                }
+                None => {
+                    self.deadlines.remove(&id);
+                    self.leavers.forget(&id);
+                }
+            }
+            news.push((Seen::Running(container), id));
+        }
+        self.update(|containers| {
+            for (seen, id) in news {
+                match seen {
+                    Seen::Running(container) => {
+                        containers.running.insert(id, Arc::new(*container));
+                    }
+                    Seen::Gone => {
+                        containers.running.remove(&id);
+                    }
+                    Seen::Unknown => {}
+                }
+            }
+        });
     }
 
     /// Out before dead: the container is leaving from the moment of the signal (design invariant 2).
@@ -162,6 +208,7 @@ impl Follower {
         let patience = container.stop_timeout + self.settings.stop_grace;
         info!(container = container.name, signal, "container was told to stop");
         self.deadlines.insert(id.clone(), Instant::now() + patience);
+        self.leavers.told(&container, signal, patience);
         let leaving = Some(Leaving { signal: signal.to_owned() });
         self.update(|containers| {
             let container = Container { leaving, ..(*container).clone() };
@@ -176,6 +223,9 @@ impl Follower {
             std::mem::take(&mut self.deadlines).into_iter().partition(|(_, at)| *at <= now);
         let over: BTreeMap<TaskId, Instant> = over;
         self.deadlines = pending;
+        for id in over.keys() {
+            self.leavers.forget(id);
+        }
         self.update(|containers| {
             for id in over.keys() {
                 let Some(container) = containers.running.get(id) else { continue };
@@ -208,14 +258,14 @@ impl Follower {
             .await;
         let inspected = inspected.into_iter().collect::<Result<Vec<_>, Error>>()?;
         self.deadlines.retain(|id, _| ids.contains(id));
+        self.leavers.keep_only(|id| ids.iter().any(|running| &*running.0 == id));
         self.update(|containers| {
             containers.link = Link::Connected;
             containers.listed = true;
             containers.running.retain(|id, _| ids.contains(id));
-            for (seen, id) in inspected {
-                take(containers, &id, seen);
-            }
         });
+        self.take(inspected);
+        self.leavers.save().await;
         Ok(())
     }
 
@@ -238,23 +288,6 @@ enum Seen {
     Gone,
     /// It cannot say; what was known of it stands.
     Unknown,
-}
-
-/// A container that is leaving goes on leaving until it is started anew.
-fn take(containers: &mut Containers, id: &TaskId, seen: Seen) {
-    let container = match seen {
-        Seen::Running(container) => *container,
-        Seen::Gone => {
-            containers.running.remove(id);
-            return;
-        }
-        Seen::Unknown => return,
-    };
-    let before = containers.running.get(&container.id);
-    let same_life = before.filter(|old| old.started_at == container.started_at);
-    let leaving = same_life.and_then(|old| old.leaving.clone());
-    let container = Container { leaving, ..container };
-    containers.running.insert(container.id.clone(), Arc::new(container));
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
