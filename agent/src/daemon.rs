@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(25);
 /// When a listener cannot be bound or a directory cannot be used: the sentence names which.
 pub async fn run(
     config: Config,
-    signals: Signals,
+    mut signals: Signals,
     ready: impl FnOnce(View) + Send,
 ) -> anyhow::Result<Exit> {
     let config = Arc::new(config);
@@ -34,7 +34,10 @@ pub async fn run(
         info!(assumption, "assumed");
     }
     let mut supervisor = Supervisor::default();
-    let view = rooms::open(&config, &mut supervisor).await?;
+    let view = tokio::select! {
+        view = rooms::open(&config, &mut supervisor) => view?,
+        () = signals.asked() => return Ok(Exit::Asked),
+    };
     service_manager::start(&view, &mut supervisor);
     ready(view);
     let exit = supervisor.run(signals, GRACE, service_manager::stopping).await;

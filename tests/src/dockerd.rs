@@ -41,6 +41,18 @@ pub struct Dockerd {
     daemon: Option<Child>,
 }
 
+/// A daemon that is stopped where it stands. Dropping this lets it go on, so that a test that has
+/// failed can remove its containers.
+#[derive(Debug)]
+#[must_use]
+pub struct Paused(Pid);
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGCONT);
+    }
+}
+
 impl Dockerd {
     /// A daemon that does not run yet. With `live_restore` its containers outlive it.
     ///
@@ -147,26 +159,20 @@ impl Dockerd {
         Ok(())
     }
 
-    /// Stops it where it stands: connections stay open and nobody answers.
+    /// Stops it where it stands, until what is returned is dropped: connections stay open and
+    /// nobody answers.
     ///
     /// # Errors
     /// When it is not running.
-    pub fn pause(&self) -> io::Result<()> {
-        self.signal(Signal::SIGSTOP)
+    pub fn pause(&self) -> io::Result<Paused> {
+        self.signal(Signal::SIGSTOP).map(Paused)
     }
 
-    /// Goes on after a pause.
-    ///
-    /// # Errors
-    /// When it is not running.
-    pub fn resume(&self) -> io::Result<()> {
-        self.signal(Signal::SIGCONT)
-    }
-
-    fn signal(&self, signal: Signal) -> io::Result<()> {
+    fn signal(&self, signal: Signal) -> io::Result<Pid> {
         let pid = self.daemon.as_ref().and_then(Child::id).and_then(|pid| pid.try_into().ok());
-        let pid = pid.ok_or_else(|| io::Error::other("dockerd is not running"))?;
-        Ok(kill(Pid::from_raw(pid), signal)?)
+        let pid = Pid::from_raw(pid.ok_or_else(|| io::Error::other("dockerd is not running"))?);
+        kill(pid, signal)?;
+        Ok(pid)
     }
 
     fn path(&self, name: &str) -> PathBuf {
