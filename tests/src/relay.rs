@@ -14,6 +14,8 @@ use tokio::{
 pub struct Relay {
     address: SocketAddr,
     open: watch::Sender<bool>,
+    /// Connections that were closed at once because it is cut.
+    refused: watch::Receiver<u64>,
     accepting: JoinHandle<()>,
 }
 
@@ -24,8 +26,9 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (open, state) = watch::channel(true);
-        let accepting = tokio::spawn(accept(listener, server, state));
-        Ok(Self { address, open, accepting })
+        let (count, refused) = watch::channel(0);
+        let accepting = tokio::spawn(accept(listener, server, state, count));
+        Ok(Self { address, open, refused, accepting })
     }
 
     /// Where clients connect.
@@ -37,6 +40,14 @@ impl Relay {
     /// Ends all connections; new ones are closed at once.
     pub fn cut(&self) {
         self.open.send_replace(false);
+    }
+
+    /// Waits until so many more tries to connect were in vain.
+    pub async fn refuses(&self, more: u64) {
+        let mut refused = self.refused.clone();
+        let goal = *refused.borrow() + more;
+        // The relay outlives this call, and so does the other end.
+        let _ = refused.wait_for(|refused| *refused >= goal).await;
     }
 
     /// Takes connections again.
@@ -52,10 +63,17 @@ impl Drop for Relay {
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, open: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    server: SocketAddr,
+    open: watch::Receiver<bool>,
+    refused: watch::Sender<u64>,
+) {
     while let Ok((client, _)) = listener.accept().await {
         if *open.borrow() {
             tokio::spawn(relay(client, server, open.clone()));
+        } else {
+            refused.send_modify(|refused| *refused += 1);
         }
     }
 }

@@ -4,48 +4,28 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
-use end_to_end::{Relay, Scene, ZooKeeper, eventually, web};
+use end_to_end::{Relay, Scene, Service, Traffic, ZooKeeper, eventually};
 use serde_json::Value;
 use zookeeper_client::Client;
 
 type Result = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// Asks again and again until it is told to stop; counts what went wrong.
-struct Load {
-    stop: Arc<AtomicBool>,
-    failures: Arc<AtomicUsize>,
-    served: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<()>,
+/// Every request was served, and there were some.
+async fn unharmed(traffic: Traffic) -> Result {
+    let outcome = traffic.outcome().await?;
+    assert!(outcome.served > 0 && outcome.failed.is_empty(), "{outcome:?}");
+    Ok(())
 }
 
-impl Load {
-    fn on(port: u16) -> Self {
-        let (stop, failures, served) = (Arc::default(), Arc::default(), Arc::default());
-        let this = (Arc::clone(&stop), Arc::clone(&failures), Arc::clone(&served));
-        let task = tokio::spawn(async move {
-            let (stop, failures, served): (Arc<AtomicBool>, Arc<AtomicUsize>, Arc<AtomicUsize>) =
-                this;
-            while !stop.load(Ordering::Relaxed) {
-                match web::get(port, "/").await {
-                    Ok((200, _)) => served.fetch_add(1, Ordering::Relaxed),
-                    _ => failures.fetch_add(1, Ordering::Relaxed),
-                };
-            }
-        });
-        Self { stop, failures, served, task }
-    }
-
-    /// Requests that failed, of how many.
-    async fn end(self) -> (usize, usize) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _ = self.task.await;
-        let failed = self.failures.load(Ordering::Relaxed);
-        (failed, failed + self.served.load(Ordering::Relaxed))
-    }
+/// Two containers in service, and what HAProxy looks like then.
+async fn two_serve(scene: &Scene) -> std::io::Result<([Service; 2], Vec<String>)> {
+    let services = [scene.serve("first")?, scene.serve("second")?];
+    scene.until_served_by(2).await;
+    Ok((services, scene.haproxy_picture().await?))
 }
 
 /// Looks at the records of a namespace all the time; remembers the fewest it saw.
@@ -88,12 +68,9 @@ fn znodes(report: &Value) -> BTreeSet<String> {
 async fn zookeeper_going_away_leaves_haproxy_as_it_was_and_the_records_come_back() -> Result {
     let mut zookeeper = ZooKeeper::start().await?;
     let scene = Scene::on(&zookeeper)?;
-    let first = scene.serve("first")?;
-    let _second = scene.serve("second")?;
-    scene.until_served_by(2).await;
-    let picture = scene.haproxy_picture().await?;
+    let ([first, _second], picture) = two_serve(&scene).await?;
 
-    let load = Load::on(scene.proxy);
+    let traffic = Traffic::on(scene.proxy);
     zookeeper.kill().await?;
     scene.until("the agent knows that it is away", |report| !connected(report)).await;
     // What happens here in the meantime still counts here.
@@ -105,17 +82,9 @@ async fn zookeeper_going_away_leaves_haproxy_as_it_was_and_the_records_come_back
     zookeeper.restart().await?;
     scene.until("the agent is connected again", connected).await;
     scene.until_served_by(2).await;
-    let client = zookeeper.client().await?;
-    let path = scene.records();
-    eventually("both records are there", || async {
-        let children = client.list_children(&path).await.map_err(|error| error.to_string())?;
-        if children.len() == 2 { Ok(()) } else { Err(format!("{children:?}")) }
-    })
-    .await;
+    scene.until_registered(&zookeeper.client().await?, 2).await;
     assert_eq!(scene.haproxy_picture().await?, picture);
-    let (failed, of) = load.end().await;
-    assert!(of > 0 && failed == 0, "{failed} of {of} requests failed");
-    Ok(())
+    unharmed(traffic).await
 }
 
 #[tokio::test]
@@ -135,7 +104,7 @@ async fn an_agent_that_starts_without_zookeeper_changes_nothing_in_haproxy() -> 
     .await;
     let picture = scene.haproxy_picture().await?;
 
-    let load = Load::on(scene.proxy);
+    let traffic = Traffic::on(scene.proxy);
     relay.cut();
     scene.host.kill_agent().await?;
     scene.host.start_agent()?;
@@ -148,9 +117,7 @@ async fn an_agent_that_starts_without_zookeeper_changes_nothing_in_haproxy() -> 
     scene.until("it is connected", |report| connected(report) && znodes(report).len() >= 2).await;
     scene.until_served_by(2).await;
     assert_eq!(scene.haproxy_picture().await?, picture);
-    let (failed, of) = load.end().await;
-    assert!(of > 0 && failed == 0, "{failed} of {of} requests failed");
-    Ok(())
+    unharmed(traffic).await
 }
 
 #[tokio::test]
@@ -163,9 +130,8 @@ async fn killing_and_starting_the_agent_leaves_no_gap_and_touches_no_server() ->
     let before = znodes(&report);
     let picture = scene.haproxy_picture().await?;
 
-    let path = scene.records();
-    let census = Census::of(zookeeper.client().await?, path.clone());
-    let load = Load::on(scene.proxy);
+    let census = Census::of(zookeeper.client().await?, scene.records());
+    let traffic = Traffic::on(scene.proxy);
     for kill in [true, false] {
         if kill {
             scene.host.kill_agent().await?;
@@ -180,28 +146,18 @@ async fn killing_and_starting_the_agent_leaves_no_gap_and_touches_no_server() ->
             .await;
         scene.until_served_by(2).await;
     }
-    let client = zookeeper.client().await?;
-    eventually("the records of before are removed", || async {
-        let children = client.list_children(&path).await.map_err(|error| error.to_string())?;
-        if children.len() == 2 { Ok(()) } else { Err(format!("{children:?}")) }
-    })
-    .await;
+    scene.until_registered(&zookeeper.client().await?, 2).await;
     let fewest = census.fewest().await?;
     assert!(fewest >= 2, "there was a moment with {fewest} records");
     assert_eq!(scene.haproxy_picture().await?, picture);
-    let (failed, of) = load.end().await;
-    assert!(of > 0 && failed == 0, "{failed} of {of} requests failed");
-    Ok(())
+    unharmed(traffic).await
 }
 
 #[tokio::test]
 async fn an_agent_with_the_embedded_registry_starts_again_without_touching_a_server() -> Result {
     let mut scene = Scene::embedded()?;
-    let _first = scene.serve("first")?;
-    let _second = scene.serve("second")?;
-    scene.until_served_by(2).await;
-    let picture = scene.haproxy_picture().await?;
-    let load = Load::on(scene.proxy);
+    let (_services, picture) = two_serve(&scene).await?;
+    let traffic = Traffic::on(scene.proxy);
     scene.host.kill_agent().await?;
     scene.host.start_agent()?;
     scene.until_served_by(2).await;
@@ -211,7 +167,5 @@ async fn an_agent_with_the_embedded_registry_starts_again_without_touching_a_ser
     assert_eq!(scene.haproxy_picture().await?, picture);
     let report = scene.status().await?;
     assert_eq!(report["haproxy"]["counters"]["runtime_commands"], 0, "{report:#}");
-    let (failed, of) = load.end().await;
-    assert!(of > 0 && failed == 0, "{failed} of {of} requests failed");
-    Ok(())
+    unharmed(traffic).await
 }
