@@ -61,6 +61,12 @@ impl FileError {
         }
     }
 
+    /// Whether there is no such file. All other faults mean that nobody knows what it says.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if is_missing(source))
+    }
+
     /// The whole fault on one line: file, place and what was expected.
     #[must_use]
     pub fn one_line(&self) -> String {
@@ -120,20 +126,25 @@ impl Stamp {
     }
 }
 
-/// Turns "no such file" into `None`; a path below something that is no directory does not exist
-/// either.
+/// A path below something that is no directory does not exist either.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Turns "no such file" into `None`.
 pub(crate) fn existing(found: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
     match found {
         Ok(meta) => Ok(Some(meta)),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        Err(e) => Err(e),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 /// Reads a regular file of at most [`MAX_SIZE`] bytes of UTF-8.
-pub(crate) fn read(file: &Path) -> Result<String, FileError> {
+///
+/// # Errors
+/// When it is missing or anything else; [`FileError::is_missing`] tells the two apart.
+pub fn read(file: &Path) -> Result<String, FileError> {
     let cannot_read = |source| FileError::Read { file: file.to_owned(), source };
     // Before it is opened: opening a named pipe would wait for a writer.
     if !fs::metadata(file).map_err(cannot_read)?.is_file() {
@@ -204,6 +215,7 @@ mod tests {
         assert!(matches!(read(&file), Err(FileError::NotText { .. })));
         assert!(matches!(read(dir.path()), Err(FileError::NotRegular { .. })));
         let missing = read(&dir.path().join("none")).unwrap_err();
+        assert!(missing.is_missing());
         assert!(missing.one_line().ends_with("/none: No such file or directory (os error 2)"));
     }
 

@@ -19,6 +19,19 @@ pub struct Locations {
     pub unknown: Vec<Problem>,
 }
 
+impl Locations {
+    /// A place of `before` stands for a type that is still listed but whose location is not known
+    /// now: a host does not lose its region, its file is being written.
+    #[must_use]
+    pub fn completed_by(mut self, before: &[Place]) -> Self {
+        let known = |kind: &String| {
+            self.own.iter().chain(before).find(|place| place.kind() == kind).cloned()
+        };
+        self.own = self.types.iter().filter_map(known).collect();
+        self
+    }
+}
+
 /// Why it is not known where this host is. The caller may assume something, and has to say so.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,6 +41,24 @@ pub enum Error {
     /// There are types, and no readable location of any of them.
     #[error("{} holds no location of a type of {}", Shown(dir), Shown(types_file))]
     NoLocation { dir: PathBuf, types_file: PathBuf, unknown: Vec<Problem> },
+}
+
+impl Error {
+    /// Whether there is no list of types at all, as on a host without PaaSTA.
+    #[must_use]
+    pub fn is_without_types(&self) -> bool {
+        matches!(self, Self::Types(error) if error.is_missing())
+    }
+
+    /// The fault, as it is shown to people.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let (file, message) = match self {
+            Self::Types(error) => (error.file(), format!("{self}: {}", error.one_line())),
+            Self::NoLocation { dir, .. } => (dir.as_path(), self.to_string()),
+        };
+        Problem { file: file.to_owned(), one_line: message.clone(), message }
+    }
 }
 
 /// Reads the types from `types_file` (a JSON list, widest first) and the location of each from the
@@ -113,10 +144,26 @@ mod tests {
     }
 
     #[test]
+    fn a_location_that_is_not_known_now_is_the_one_of_before() {
+        let before = [Place::new("region", "x").unwrap(), Place::new("habitat", "old").unwrap()];
+        let (_dir, read) = nail(&[TYPES, ("ecosystem", "devc"), ("habitat", "new")]);
+        let own = read.unwrap().completed_by(&before).own;
+        let own: Vec<_> = own.iter().map(Place::as_str).collect();
+        assert_eq!(own, ["ecosystem:devc", "region:x", "habitat:new"]);
+        let narrow = ("location_types.json", r#"["habitat"]"#);
+        let (_dir, read) = nail(&[narrow, ("habitat", "new")]);
+        let own = read.unwrap().completed_by(&before).own;
+        assert_eq!(own, [Place::new("habitat", "new").unwrap()], "a type that is not listed goes");
+    }
+
+    #[test]
     fn without_types_nothing_is_known() {
         for files in [&[][..], &[("location_types.json", "{}")], &[("location_types.json", "[1]")]]
         {
-            assert!(matches!(nail(files).1, Err(Error::Types(_))));
+            let error = nail(files).1.unwrap_err();
+            assert!(matches!(error, Error::Types(_)));
+            assert_eq!(error.is_without_types(), files.is_empty());
+            assert!(error.problem().file.ends_with("location_types.json"));
         }
         let outside = ("location_types.json", r#"["../../etc/passwd"]"#);
         assert!(matches!(nail(&[outside]).1, Err(Error::Types(_))));

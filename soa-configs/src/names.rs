@@ -21,7 +21,7 @@ pub struct InvalidName {
 }
 
 /// ZooKeeper, HAProxy and file names all take more; nothing sane needs more.
-const MAX_LENGTH: usize = 200;
+pub(crate) const MAX_LENGTH: usize = 200;
 
 impl Namespace {
     /// # Errors

@@ -1,5 +1,7 @@
 //! `/etc/paasta/*.json`: the system configuration, merged from all files (marathon-sync.md §1).
 
+mod followed;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -7,6 +9,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
+pub use self::followed::{Followed, Look};
 use crate::{
     Cluster,
     file::{self, FileError, Problem},
@@ -27,6 +30,8 @@ pub struct SystemConfig {
     pub cluster: Option<Cluster>,
     /// `register_marathon_services`, default true (nerve.md §7.3).
     pub register_marathon_services: bool,
+    /// The files that were read, in the order in which they count.
+    pub files: Vec<PathBuf>,
     /// Files that may not be read; PaaSTA passes over them in silence.
     pub unread: Vec<Problem>,
 }
@@ -37,22 +42,29 @@ pub struct SystemConfig {
 ///
 /// # Errors
 /// When a directory cannot be listed, a file is no JSON object, or a key has a value of the wrong
-/// kind. What was known before stays true then.
+/// kind. What was known before stays true then: [`Followed`] sees to it.
 pub fn load(dir: &Path) -> Result<Option<SystemConfig>, FileError> {
     let Some(mut files) = json_files(dir)? else { return Ok(None) };
     // By the bytes of the whole path: `a-b.json` comes before `a/b.json`.
     files.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
     let mut merged = Map::new();
+    let mut read = Vec::new();
     let mut unread = Vec::new();
-    for file in &files {
-        match file::read_json::<Value>(file) {
+    for file in files {
+        match file::read_json::<Value>(&file) {
             Ok(Value::Object(object)) => merge(&mut merged, object),
-            Ok(_) => return Err(invalid(file, "expected a JSON object".to_owned())),
-            Err(error) if is_forbidden(&error) => unread.push(Problem::from(&error)),
+            Ok(_) => return Err(invalid(&file, "expected a JSON object".to_owned())),
+            Err(error) if is_forbidden(&error) => {
+                unread.push(Problem::from(&error));
+                continue;
+            }
             Err(error) => return Err(error),
         }
+        read.push(file);
     }
-    check(&merged, unread).map_err(|reason| invalid(dir, reason)).map(Some)
+    let (cluster, register_marathon_services) =
+        check(&merged).map_err(|reason| invalid(dir, reason))?;
+    Ok(Some(SystemConfig { cluster, register_marathon_services, files: read, unread }))
 }
 
 fn invalid(file: &Path, reason: String) -> FileError {
@@ -92,9 +104,13 @@ fn json_files(dir: &Path) -> Result<Option<Vec<PathBuf>>, FileError> {
     Ok(Some(files))
 }
 
+/// In doubt yes: what is wrong shows when the file is read.
 fn is_json(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(b".json")
-        && fs::metadata(path).is_ok_and(|meta| meta.is_file())
+        && match file::existing(fs::metadata(path)) {
+            Ok(target) => target.is_some_and(|meta| meta.is_file()),
+            Err(_) => true,
+        }
 }
 
 /// Objects merge key by key; anything else replaces (marathon-sync.md §1.1).
@@ -110,7 +126,7 @@ fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
     }
 }
 
-fn check(merged: &Map<String, Value>, unread: Vec<Problem>) -> Result<SystemConfig, String> {
+fn check(merged: &Map<String, Value>) -> Result<(Option<Cluster>, bool), String> {
     let cluster = match merged.get("cluster") {
         None | Some(Value::Null) => None,
         Some(Value::String(name)) => Some(name.parse().map_err(|e| format!("cluster: {e}"))?),
@@ -121,7 +137,7 @@ fn check(merged: &Map<String, Value>, unread: Vec<Problem>) -> Result<SystemConf
         Some(Value::Bool(wanted)) => *wanted,
         Some(_) => return Err("register_marathon_services: expected true or false".to_owned()),
     };
-    Ok(SystemConfig { cluster, register_marathon_services, unread })
+    Ok((cluster, register_marathon_services))
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use crate::names;
+
 /// A location type and value. Written `type:location`; cheap to clone.
 ///
 /// It becomes a znode name and a label of records, so both halves keep to letters, digits, `_`, `-`
-/// and `.`.
+/// and `.`. At most 200 characters in all.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     text: Arc<str>,
@@ -14,12 +16,15 @@ pub struct Place {
 
 /// A text that is no place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a TYPE:LOCATION place (letters, digits, `_`, `-`, `.`)", .0.escape_debug())]
+#[error(
+    "`{}` is not a TYPE:LOCATION place (letters, digits, `_`, `-`, `.`; at most 200 characters)",
+    .0.escape_debug()
+)]
 pub struct InvalidPlace(String);
 
 impl Place {
     /// # Errors
-    /// When a half is empty or holds a character outside the alphabet.
+    /// When a half is empty or holds a character outside the alphabet, or both are too long.
     pub fn new(kind: &str, location: &str) -> Result<Self, InvalidPlace> {
         format!("{kind}:{location}").parse()
     }
@@ -53,11 +58,12 @@ impl FromStr for Place {
                 && s != ".."
                 && s.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
         };
+        let fits = text.len() <= names::MAX_LENGTH;
         match text.split_once(':') {
-            Some((kind, location)) if word(kind) && word(location) => {
+            Some((kind, location)) if fits && word(kind) && word(location) => {
                 Ok(Self { text: text.into(), colon: kind.len() })
             }
-            _ => Err(InvalidPlace(text.chars().take(200).collect())),
+            _ => Err(InvalidPlace(text.chars().take(names::MAX_LENGTH).collect())),
         }
     }
 }
@@ -92,5 +98,14 @@ mod tests {
         {
             assert!(text.parse::<Place>().is_err(), "{text:?} was taken");
         }
+    }
+
+    #[test]
+    fn two_hundred_characters_are_taken_and_one_more_is_not() {
+        let location = "x".repeat(193);
+        assert_eq!(Place::new("region", &location).unwrap().as_str().len(), 200);
+        let refused = Place::new("region", &format!("{location}x")).unwrap_err().to_string();
+        assert!(refused.contains("at most 200"), "{refused}");
+        assert!(Place::new("region", &"x".repeat(1 << 20)).unwrap_err().to_string().len() < 300);
     }
 }

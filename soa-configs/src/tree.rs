@@ -1,14 +1,14 @@
 //! The tree of soa-configs, kept up to date by looking at it again and again.
 //!
 //! Only files that changed are read. Blindness is not emptiness: a file that became broken keeps its
-//! last good state, and a directory that cannot be listed changes nothing. A file or directory that
-//! is suddenly empty is believed at the second look.
+//! last good state, and a directory that cannot be listed changes nothing. A file that is suddenly
+//! gone or empty is believed when a second look finds the same: git removes a file before it writes it.
 
 mod service;
 mod snapshot;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
@@ -31,8 +31,6 @@ pub struct Tree {
     soa_dir: PathBuf,
     cluster: Option<Cluster>,
     services: BTreeMap<OsString, Service>,
-    /// The last look found no services where there had been some.
-    emptied: bool,
     snapshot: Arc<Snapshot>,
 }
 
@@ -43,22 +41,20 @@ pub struct Changes {
     pub changed: bool,
     /// How many files were read; the others had not changed.
     pub files_read: usize,
-    /// Why nothing was believed, if so: all that was known stands.
-    pub refused: Option<Refused>,
+    /// The directory could not be listed: all that was known stands.
+    pub unreadable: Option<Unreadable>,
+    /// Files that are suddenly gone or empty. What they said stands; the next look is believed if it
+    /// sees the same, so it has to come a second later and not at once.
+    pub doubts: Vec<Problem>,
 }
 
-/// Why a look at the soa-configs directory was not believed.
+/// Why nothing is known of the soa-configs directory now.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    #[error("cannot list {}", file::Shown(dir))]
-    Unreadable {
-        dir: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// The next look is believed, if it sees the same.
-    #[error("{} lists no services where there were {before}", file::Shown(dir))]
-    Emptied { dir: PathBuf, before: usize },
+#[error("cannot list {}", file::Shown(dir))]
+pub struct Unreadable {
+    pub dir: PathBuf,
+    #[source]
+    pub source: io::Error,
 }
 
 impl Tree {
@@ -69,7 +65,6 @@ impl Tree {
             soa_dir: soa_dir.into(),
             cluster: None,
             services: BTreeMap::new(),
-            emptied: false,
             snapshot: Arc::default(),
         }
     }
@@ -91,41 +86,41 @@ impl Tree {
         let names = match list(&self.soa_dir) {
             Ok(names) => names,
             Err(source) => {
-                self.emptied = false;
-                return self.refuse(Refused::Unreadable { dir: self.soa_dir.clone(), source });
+                return self.refuse(Unreadable { dir: self.soa_dir.clone(), source });
             }
         };
-        let before = self.services.len();
-        if names.is_empty() && before > 0 && !self.emptied {
-            self.emptied = true;
-            return self.refuse(Refused::Emptied { dir: self.soa_dir.clone(), before });
-        }
-        self.emptied = false;
         let files_read = self.look(names);
         let changed = self.publish(Snapshot::of(self.cluster.clone(), self.services.values()));
-        Changes { changed, files_read, refused: None }
+        let doubts = self.services.values().flat_map(Service::doubts).collect();
+        Changes { changed, files_read, unreadable: None, doubts }
     }
 
     /// Looks at every service; returns how many files were read.
-    fn look(&mut self, names: Vec<OsString>) -> usize {
-        let mut before = std::mem::take(&mut self.services);
+    fn look(&mut self, listed: BTreeSet<OsString>) -> usize {
         let mut files_read = 0;
-        for name in names {
-            let dir = self.soa_dir.join(&name);
-            let mut service =
-                before.remove(&name).unwrap_or_else(|| Service::new(name.to_string_lossy()));
-            files_read += service.refresh(&dir, self.cluster.as_ref());
-            self.services.insert(name, service);
+        for (name, service) in &mut self.services {
+            files_read += service.refresh(&self.soa_dir.join(name), self.cluster.as_ref());
+        }
+        // One whose directory is gone stays until its files are believed to be gone.
+        self.services.retain(|name, service| listed.contains(name) || service.says_something());
+        for name in listed {
+            if let Entry::Vacant(place) = self.services.entry(name) {
+                let mut service = Service::new(place.key().to_string_lossy());
+                let dir = self.soa_dir.join(place.key());
+                files_read += service.refresh(&dir, self.cluster.as_ref());
+                place.insert(service);
+            }
         }
         files_read
     }
 
     /// Keeps everything but says that the directory is at fault.
-    fn refuse(&mut self, refused: Refused) -> Changes {
+    fn refuse(&mut self, unreadable: Unreadable) -> Changes {
         let mut next = Snapshot::clone(&self.snapshot);
         next.problems = self.services.values().flat_map(Service::problems).cloned().collect();
-        next.problems.insert(0, refused.problem());
-        Changes { changed: self.publish(next), files_read: 0, refused: Some(refused) }
+        next.problems.insert(0, unreadable.problem());
+        let changed = self.publish(next);
+        Changes { changed, files_read: 0, unreadable: Some(unreadable), doubts: Vec::new() }
     }
 
     fn publish(&mut self, next: Snapshot) -> bool {
@@ -137,24 +132,21 @@ impl Tree {
     }
 }
 
-impl Refused {
+impl Unreadable {
     fn problem(&self) -> Problem {
-        let (dir, message) = match self {
-            Self::Unreadable { dir, source } => (dir, format!("{self}: {source}")),
-            Self::Emptied { dir, .. } => (dir, self.to_string()),
-        };
-        Problem { file: dir.clone(), one_line: message.clone(), message }
+        let message = format!("{self}: {}", self.source);
+        Problem { file: self.dir.clone(), one_line: message.clone(), message }
     }
 }
 
 /// The names of all services: directories and links to such, no hidden ones.
-fn list(soa_dir: &Path) -> io::Result<Vec<OsString>> {
-    let mut names = Vec::new();
+fn list(soa_dir: &Path) -> io::Result<BTreeSet<OsString>> {
+    let mut names = BTreeSet::new();
     for entry in fs::read_dir(soa_dir)? {
         let entry = entry?;
         let name = entry.file_name();
         if !name.as_encoded_bytes().starts_with(b".") && is_service(&entry) {
-            names.push(name);
+            names.insert(name);
         }
     }
     Ok(names)

@@ -14,9 +14,10 @@ use std::{
 };
 
 use serde::Deserialize;
-use soa_configs::Namespace;
-use tokio::sync::watch;
+use soa_configs::{Namespace, file};
+use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use super::Refusal;
 use crate::{
@@ -26,6 +27,8 @@ use crate::{
 
 /// A change missed by inotify is found after this.
 const PERIOD: Duration = Duration::from_secs(60);
+/// That there are no tasks any more is believed if it is so after this, too.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,19 +61,28 @@ struct Raw {
     port: std::num::NonZeroU16,
 }
 
-/// Reads `path`. A broken file keeps the tasks of `last`; a missing one has none.
-#[must_use]
-pub fn read(path: &Path, last: &LocalTasks) -> LocalTasks {
-    let text = match std::fs::read_to_string(path) {
+/// What a look at the file comes to.
+#[derive(Debug, PartialEq, Eq)]
+enum Judged {
+    Believed(LocalTasks),
+    /// There are suddenly no tasks: those of before stand until a second look shows the same.
+    Doubted,
+}
+
+/// Reads `path`. A broken file keeps the tasks of `last`; a missing or empty one has none, if that was
+/// `doubted` before.
+fn look(path: &Path, last: &LocalTasks, doubted: bool) -> Judged {
+    let text = match file::read(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return LocalTasks::default(),
-        Err(error) => {
-            return broken(path, last, format!("cannot read {}: {error}", path.display()));
-        }
+        Err(error) if error.is_missing() => String::new(),
+        Err(error) => return Judged::Believed(broken(path, last, error.one_line())),
     };
     match parse(&text) {
-        Ok(tasks) => LocalTasks { tasks, problems: Vec::new() },
-        Err(reason) => broken(path, last, format!("{}: {reason}", path.display())),
+        Ok(tasks) if tasks.is_empty() && !last.tasks.is_empty() && !doubted => Judged::Doubted,
+        Ok(tasks) => Judged::Believed(LocalTasks { tasks, problems: Vec::new() }),
+        Err(reason) => {
+            Judged::Believed(broken(path, last, format!("{}: {reason}", path.display())))
+        }
     }
 }
 
@@ -82,21 +94,36 @@ pub async fn follow(
 ) {
     let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
     let mut hints = FileHints::new(vec![Watched { path: dir, recursive: false }], PERIOD);
+    let mut doubted = false;
     loop {
         let (file, last) = (path.clone(), Arc::clone(&current.borrow()));
-        let Ok(read) = tokio::task::spawn_blocking(move || read(&file, &last)).await else {
-            return;
+        let look = move || look(&file, &last, doubted);
+        let Ok(judged) = tokio::task::spawn_blocking(look).await else { return };
+        doubted = judged == Judged::Doubted;
+        match judged {
+            Judged::Believed(read) => publish(&current, read),
+            Judged::Doubted => info!(
+                file = %path.display(),
+                "suddenly without tasks; those of before stand until a second look"
+            ),
+        }
+        let next = async {
+            // A hint would make the second look too early.
+            if doubted { time::sleep(SECOND_LOOK).await } else { hints.next().await }
         };
-        current.send_if_modified(|tasks| {
-            let changed = **tasks != read;
-            *tasks = Arc::new(read);
-            changed
-        });
         tokio::select! {
             () = stop.cancelled() => return,
-            () = hints.next() => {}
+            () = next => {}
         }
     }
+}
+
+fn publish(current: &watch::Sender<Arc<LocalTasks>>, read: LocalTasks) {
+    current.send_if_modified(|tasks| {
+        let changed = **tasks != read;
+        *tasks = Arc::new(read);
+        changed
+    });
 }
 
 fn broken(path: &Path, last: &LocalTasks, reason: String) -> LocalTasks {
@@ -125,26 +152,89 @@ fn parse(text: &str) -> Result<Vec<LocalTask>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+
+    const TASK: &str = "- {name: web-1, namespaces: [web.main], port: 31001}\n";
+
+    fn write(path: &Path, text: &str) {
+        crate::atomic_file::write(path, text.as_bytes()).unwrap();
+    }
+
+    /// Looks at `path` for the first time since `last`.
+    fn read(path: &Path, last: &LocalTasks) -> LocalTasks {
+        match look(path, last, false) {
+            Judged::Believed(tasks) => tasks,
+            Judged::Doubted => panic!("{} is doubted", path.display()),
+        }
+    }
 
     #[test]
     fn a_broken_file_keeps_the_last_good_tasks_and_says_where_it_is_broken() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tasks.yaml");
         assert_eq!(read(&path, &LocalTasks::default()), LocalTasks::default());
-        let write = |text: &str| {
-            std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes())
-        };
-        write("- {name: web-1, namespaces: [web.main], port: 31001}\n").unwrap();
+        write(&path, TASK);
         let good = read(&path, &LocalTasks::default());
         assert_eq!(
             (good.tasks[0].port, good.tasks[0].id().to_string().as_str()),
             (31001, "local:web-1")
         );
-        write("- {name: web-1, namespaces: [web.main], port: nonsense}\n").unwrap();
+        write(&path, "- {name: web-1, namespaces: [web.main], port: nonsense}\n");
         let kept = read(&path, &good);
         assert_eq!(kept.tasks, good.tasks);
         assert!(kept.problems[0].reason.contains("line 1"), "{}", kept.problems[0].reason);
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tasks.yaml");
+        write(&path, TASK);
+        let good = read(&path, &LocalTasks::default());
+        write(&path, &"#".repeat((1 << 20) + 1));
+        let kept = read(&path, &good);
+        assert_eq!(kept.tasks, good.tasks);
+        assert!(kept.problems[0].reason.ends_with("is larger than 1 MiB"));
+        std::fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let kept = read(&path, &good);
+        assert_eq!(kept.tasks, good.tasks);
+        assert!(kept.problems[0].reason.ends_with("is not a regular file"));
+    }
+
+    #[tokio::test]
+    async fn no_tasks_at_all_are_believed_at_a_second_look_that_no_hint_makes_early() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tasks.yaml");
+        let (sender, mut current) = watch::channel(Arc::default());
+        let stop = CancellationToken::new();
+        let following = tokio::spawn(follow(path.clone(), sender, stop.clone()));
+        for nothing in [None, Some(""), Some("[]")] {
+            write(&path, TASK);
+            current.wait_for(|now: &Arc<LocalTasks>| !now.tasks.is_empty()).await.unwrap();
+            let removed = Instant::now();
+            std::fs::remove_file(&path).unwrap();
+            if let Some(text) = nothing {
+                write(&path, text);
+            }
+            let gone = async {
+                loop {
+                    // Each is a hint.
+                    write(&dir.path().join("other"), "");
+                    let soon = Duration::from_millis(10);
+                    let gone = current.wait_for(|now| now.tasks.is_empty());
+                    if time::timeout(soon, gone).await.is_ok() {
+                        return;
+                    }
+                }
+            };
+            time::timeout(Duration::from_secs(20), gone).await.unwrap();
+            assert!(removed.elapsed() >= SECOND_LOOK, "{nothing:?}: {:?}", removed.elapsed());
+        }
+        stop.cancel();
+        following.await.unwrap();
     }
 
     #[test]

@@ -69,6 +69,10 @@ fn links_to_files_are_followed_and_links_to_directories_are_not() {
     symlink(other.path().join("gone"), dir.path().join("c.json")).unwrap();
     let found = load(dir.path()).unwrap().unwrap();
     assert_eq!(found.cluster.unwrap().as_str(), "linked");
+    assert_eq!(found.files, [dir.path().join("a.json")]);
+    symlink(dir.path().join("d.json"), dir.path().join("d.json")).unwrap();
+    let error = load(dir.path()).unwrap_err();
+    assert!(error.one_line().contains("/d.json"), "a link to itself is not absent: {error}");
 }
 
 #[test]

@@ -49,6 +49,15 @@ impl Service {
         self.smartstack.problem.iter().chain(&self.marathon.problem)
     }
 
+    /// Files that said something and say nothing now, which the next look may believe.
+    pub(super) fn doubts(&self) -> impl Iterator<Item = Problem> {
+        self.smartstack.doubt().into_iter().chain(self.marathon.doubt())
+    }
+
+    pub(super) fn says_something(&self) -> bool {
+        self.smartstack.says_something() || self.marathon.says_something()
+    }
+
     /// Returns how many files were read.
     pub(super) fn refresh(&mut self, dir: &Path, cluster: Option<&Cluster>) -> usize {
         let name = &self.name;
@@ -72,18 +81,25 @@ impl Service {
 #[derive(Debug)]
 struct Watched<T> {
     file: PathBuf,
-    /// The version that was judged. `None`: none yet, or it could not be read and is tried again.
+    /// The version that was judged. `None`: none yet, or it is looked at again in any case.
     stamp: Option<Stamp>,
     good: Option<T>,
-    /// The last look found nothing in the file where there had been something.
-    emptied: bool,
+    /// What the last look saw where there had been something.
+    doubt: Option<Nothing>,
     /// What is wrong with the file as it is now.
     problem: Option<Problem>,
 }
 
+/// Two ways for a file to say nothing. Who writes in place empties the file first; git removes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nothing {
+    Gone,
+    Empty,
+}
+
 impl<T> Default for Watched<T> {
     fn default() -> Self {
-        Self { file: PathBuf::new(), stamp: None, good: None, emptied: false, problem: None }
+        Self { file: PathBuf::new(), stamp: None, good: None, doubt: None, problem: None }
     }
 }
 
@@ -98,37 +114,31 @@ impl<T: Default + PartialEq> Watched<T> {
             *self = Self { file, ..Self::default() };
         }
         // Taken before the file is read: a change in between is seen by the next look.
-        let stamp = match Stamp::of(&self.file) {
-            Ok(Some(stamp)) => stamp,
+        match Stamp::of(&self.file) {
+            Ok(Some(stamp)) if self.stamp == Some(stamp) => 0,
+            Ok(Some(stamp)) => {
+                self.read(stamp, parse);
+                1
+            }
             Ok(None) => {
-                *self = Self { file: std::mem::take(&mut self.file), ..Self::default() };
-                return 0;
+                self.settle_for_nothing(Nothing::Gone, None, None);
+                0
             }
             Err(source) => {
                 self.fail(None, &FileError::Read { file: self.file.clone(), source });
-                return 0;
+                0
             }
-        };
-        if self.stamp == Some(stamp) {
-            return 0;
         }
-        self.read(stamp, parse);
-        1
     }
 
     fn read(&mut self, stamp: Stamp, parse: impl FnOnce(&Path, &str) -> Result<T, FileError>) {
         match file::read(&self.file).and_then(|text| parse(&self.file, &text)) {
-            // Who writes a file in place empties it first.
-            Ok(good) if !self.emptied && self.is_drop_to_nothing(&good) => {
-                let reason = "is suddenly empty; what it said before counts until the next look";
-                let (file, reason) = (self.file.clone(), reason.to_owned());
-                self.fail(None, &FileError::Invalid { file, reason });
-                self.emptied = true;
+            Ok(good) if good == T::default() => {
+                self.settle_for_nothing(Nothing::Empty, Some(stamp), Some(good));
             }
-            Ok(good) => {
-                let file = std::mem::take(&mut self.file);
-                let (stamp, good) = (Some(stamp), Some(good));
-                *self = Self { file, stamp, good, ..Self::default() };
+            Ok(good) => self.accept(Some(stamp), Some(good)),
+            Err(error) if error.is_missing() => {
+                self.settle_for_nothing(Nothing::Gone, None, None);
             }
             // A change of permissions does not show in the stamp.
             Err(error @ FileError::Read { .. }) => self.fail(None, &error),
@@ -136,14 +146,37 @@ impl<T: Default + PartialEq> Watched<T> {
         }
     }
 
-    fn is_drop_to_nothing(&self, found: &T) -> bool {
-        let nothing = T::default();
-        *found == nothing && self.good.as_ref().is_some_and(|good| *good != nothing)
+    /// Believes that nothing is there, if nothing was known or the last look saw the same.
+    fn settle_for_nothing(&mut self, nothing: Nothing, stamp: Option<Stamp>, good: Option<T>) {
+        if self.says_something() && self.doubt != Some(nothing) {
+            self.doubt = Some(nothing);
+            self.stamp = None;
+        } else {
+            self.accept(stamp, good);
+        }
+    }
+
+    fn accept(&mut self, stamp: Option<Stamp>, good: Option<T>) {
+        let file = std::mem::take(&mut self.file);
+        *self = Self { file, stamp, good, ..Self::default() };
     }
 
     fn fail(&mut self, stamp: Option<Stamp>, error: &FileError) {
         self.stamp = stamp;
-        self.emptied = false;
+        self.doubt = None;
         self.problem = Some(Problem::from(error));
+    }
+
+    fn says_something(&self) -> bool {
+        self.good.as_ref().is_some_and(|good| *good != T::default())
+    }
+
+    fn doubt(&self) -> Option<Problem> {
+        let reason = match self.doubt? {
+            Nothing::Gone => "is suddenly gone",
+            Nothing::Empty => "is suddenly empty",
+        };
+        let (file, reason) = (self.file.clone(), reason.to_owned());
+        Some(Problem::from(&FileError::Invalid { file, reason }))
     }
 }

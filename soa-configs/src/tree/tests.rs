@@ -41,8 +41,13 @@ impl Soa {
 
     /// Looks again; namespaces with their ports, then instances.
     fn look(&mut self) -> Vec<String> {
-        assert!(self.tree.refresh().refused.is_none());
+        assert!(self.tree.refresh().unreadable.is_none());
         self.known()
+    }
+
+    /// Looks again; what is doubted.
+    fn doubts(&mut self) -> Vec<String> {
+        self.tree.refresh().doubts.into_iter().map(|doubt| doubt.one_line).collect()
     }
 
     fn known(&self) -> Vec<String> {
@@ -104,42 +109,64 @@ fn a_broken_file_keeps_its_last_good_state_until_it_is_mended_or_removed() {
     soa.write(WEB.0, "main: [");
     soa.look();
     fs::remove_file(soa.path(WEB.0)).unwrap();
+    soa.look();
     assert_eq!(soa.look(), ["api.main:4"]);
     assert_eq!(soa.problems(), [""; 0]);
 }
 
 #[test]
-fn what_is_removed_goes() {
+fn a_vanished_file_is_believed_at_the_second_look() {
     let mut soa = Soa::new(&[WEB, API, ("web/marathon-devc.yaml", "main: {}")]);
-    soa.look();
-    soa.remove("web");
+    let all = soa.look();
+    fs::remove_file(soa.path(WEB.0)).unwrap();
+    let doubts = soa.doubts();
+    assert!(doubts[0].ends_with("web/smartstack.yaml: is suddenly gone"), "{doubts:?}");
+    assert_eq!((doubts.len(), soa.known()), (1, all));
+    assert_eq!(soa.problems(), [""; 0], "a doubt is no fault");
+    assert_eq!(soa.doubts(), [""; 0]);
+    assert_eq!(soa.known(), ["api.main:20002", "web/main"], "it is meant");
+
+    fs::remove_file(soa.path("web/marathon-devc.yaml")).unwrap();
+    assert!(soa.doubts()[0].ends_with("web/marathon-devc.yaml: is suddenly gone"));
+    assert_eq!(soa.known(), ["api.main:20002", "web/main"]);
     assert_eq!(soa.look(), ["api.main:20002"]);
 }
 
 #[test]
-fn an_empty_directory_is_believed_at_the_second_look() {
-    let mut soa = Soa::new(&[WEB]);
-    soa.look();
+fn a_vanished_service_is_believed_at_the_second_look() {
+    let mut soa = Soa::new(&[WEB, API, ("web/marathon-devc.yaml", "main: {}")]);
+    let all = soa.look();
     soa.remove("web");
-    let first = soa.tree.refresh();
-    assert!(matches!(first.refused, Some(Refused::Emptied { before: 1, .. })));
-    assert_eq!(soa.known(), ["web.main:20001"]);
-    assert!(soa.problems()[0].ends_with("/soa lists no services where there were 1"));
+    assert_eq!((soa.doubts().len(), soa.known()), (2, all));
+    assert_eq!((soa.doubts().len(), soa.known()), (0, vec!["api.main:20002".to_owned()]));
+    assert_eq!(soa.tree.services.len(), 1, "nothing of it is kept");
+}
+
+#[test]
+fn an_empty_directory_is_believed_at_the_second_look() {
+    let mut soa = Soa::new(&[WEB, API]);
+    let all = soa.look();
+    soa.remove("web");
+    soa.remove("api");
+    assert_eq!((soa.doubts().len(), soa.known()), (2, all));
     assert!(soa.look().is_empty());
     assert_eq!(soa.problems(), [""; 0]);
 }
 
 #[test]
-fn a_directory_that_is_empty_for_one_look_only_changes_nothing() {
+fn what_is_gone_for_one_look_only_changes_nothing() {
     let mut soa = Soa::new(&[WEB]);
     for _ in 0..2 {
         soa.write(WEB.0, WEB.1);
         assert_eq!(soa.look(), ["web.main:20001"]);
-        assert_eq!(soa.problems(), [""; 0]);
+        assert_eq!(soa.doubts(), [""; 0]);
         soa.remove("web");
-        assert!(soa.tree.refresh().refused.is_some());
+        assert_eq!(soa.doubts().len(), 1);
         assert_eq!(soa.known(), ["web.main:20001"]);
     }
+    soa.write(WEB.0, "");
+    assert!(soa.doubts()[0].ends_with("is suddenly empty"), "the second look shows something else");
+    assert_eq!(soa.known(), ["web.main:20001"]);
 }
 
 #[test]
@@ -147,8 +174,8 @@ fn an_emptied_file_is_believed_at_the_second_look() {
     let mut soa = Soa::new(&[WEB, API]);
     soa.look();
     soa.write(WEB.0, "");
-    assert_eq!(soa.look(), ["api.main:20002", "web.main:20001"]);
-    assert!(soa.problems()[0].contains("web/smartstack.yaml: is suddenly empty"));
+    assert!(soa.doubts()[0].ends_with("web/smartstack.yaml: is suddenly empty"));
+    assert_eq!(soa.known(), ["api.main:20002", "web.main:20001"]);
     soa.write(WEB.0, "main: {proxy_port: 5}");
     assert_eq!(soa.look(), ["api.main:20002", "web.main:5"], "it was being written");
     soa.write(WEB.0, "{}");
@@ -165,7 +192,7 @@ fn a_missing_directory_is_never_taken_for_an_empty_one() {
     let away = soa.dir.path().join("away");
     fs::rename(soa.path(""), &away).unwrap();
     for _ in 0..3 {
-        assert!(matches!(soa.tree.refresh().refused, Some(Refused::Unreadable { .. })));
+        assert!(soa.tree.refresh().unreadable.is_some());
         assert_eq!(soa.known(), ["web.main:20001"]);
         assert_eq!(soa.problems().len(), 1);
     }
