@@ -3,11 +3,12 @@
 //! The functions block on the disk; call them from a blocking task.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::{self, File},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// What the old programs wrote with: readable by all, writable by the owner.
@@ -25,7 +26,9 @@ pub struct Error {
 /// New content beside its final place, written and synced but not yet visible under its name.
 ///
 /// The name is hidden and ends in `.tmp`, so that watchers of the directory leave it alone
-/// (synapse.md §17.4). Dropping it without [`Staged::commit`] removes it.
+/// (synapse.md §17.4), and no two have the same, so that one may be checked while another is
+/// written. Dropping it without [`Staged::commit`] removes it; for what a killed process left there
+/// is [`remove_leftovers`].
 #[derive(Debug)]
 pub struct Staged {
     staged: PathBuf,
@@ -44,15 +47,10 @@ impl Staged {
         if let Some(directory) = target.parent() {
             fs::create_dir_all(directory).map_err(fail)?;
         }
-        let this = Self { staged, target: target.to_owned(), committed: false };
         let mut options = File::options();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(MODE)
-            .open(&this.staged)
-            .map_err(fail)?;
+        let mut file =
+            options.write(true).create_new(true).mode(MODE).open(&staged).map_err(fail)?;
+        let this = Self { staged, target: target.to_owned(), committed: false };
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
         Ok(this)
     }
@@ -106,11 +104,35 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, Error> {
     write(path, bytes).map(|()| true)
 }
 
+/// Removes what a process that was killed had staged for `target`, and returns how many files that
+/// were. For the start, while nothing is staged; what cannot be read or removed stays.
+pub fn remove_leftovers(target: &Path) -> usize {
+    let entries = target.parent().and_then(|directory| fs::read_dir(directory).ok());
+    let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names
+        .filter(|name| is_staged_for(target, name))
+        .filter(|name| fs::remove_file(target.with_file_name(name)).is_ok())
+        .count()
+}
+
+/// `.NAME.PID-NUMBER.tmp`.
 fn hidden_sibling(target: &Path) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
-    name.push(".tmp");
+    name.push(format!(".{}-{number}.tmp", std::process::id()));
     target.with_file_name(name)
+}
+
+fn is_staged_for(target: &Path, name: &OsStr) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unique = || {
+        let rest = name.to_str()?.strip_prefix('.')?;
+        let rest = rest.strip_prefix(target.file_name()?.to_str()?)?.strip_prefix('.')?;
+        rest.strip_suffix(".tmp")?.split_once('-')
+    };
+    unique().is_some_and(|(pid, count)| number(pid) && number(count))
 }
 
 #[cfg(test)]
@@ -140,10 +162,38 @@ mod tests {
         let path = dir.path().join("a");
         write(&path, b"old").unwrap();
         let staged = Staged::new(&path, b"new").unwrap();
-        assert_eq!(staged.path().file_name().unwrap(), ".a.tmp");
+        let name = staged.path().file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with(".a.") && name.ends_with(".tmp"), "{name}");
         assert_eq!(fs::read(&path).unwrap(), b"old");
         drop(staged);
         assert_eq!(names(dir.path()), ["a"]);
+    }
+
+    #[test]
+    fn what_is_staged_at_the_same_time_for_one_file_does_not_mix() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let tested = Staged::new(&path, b"tested").unwrap();
+        let trial = Staged::new(&path, b"trial").unwrap();
+        assert_eq!(fs::read(tested.path()).unwrap(), b"tested");
+        drop(trial);
+        tested.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"tested");
+        assert_eq!(names(dir.path()), ["a"]);
+    }
+
+    #[test]
+    fn only_what_was_staged_for_this_file_is_a_leftover() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::mem::forget(Staged::new(&path, b"lost").unwrap());
+        let foreign = [".a.1-.tmp", ".a.1-x.tmp", ".a.b.1-2.tmp", ".a.tmp", "a", "a.1-2.tmp"];
+        for name in foreign {
+            File::create(dir.path().join(name)).unwrap();
+        }
+        assert_eq!(remove_leftovers(&path), 1);
+        assert_eq!(names(dir.path()), foreign);
+        assert_eq!(remove_leftovers(&dir.path().join("none/such")), 0);
     }
 
     #[test]

@@ -5,10 +5,15 @@
 mod host;
 #[path = "haproxy/reloads.rs"]
 mod reloads;
+#[path = "haproxy/templates.rs"]
+mod templates;
 
 use std::sync::atomic::Ordering;
 
-use agent::synapse::{catalog::Server, haproxy::runtime::Scope};
+use agent::synapse::{
+    catalog::Server,
+    haproxy::{runtime::Scope, status::UNKNOWN},
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -25,7 +30,10 @@ fn leaving(server: &Server) -> Server {
 
 /// A host with one namespace and one server that serves.
 async fn serving() -> (Host, u16, Web, Web) {
-    let mut host = Host::start().await;
+    serving_on(Host::start().await).await
+}
+
+async fn serving_on(mut host: Host) -> (Host, u16, Web, Web) {
     let hacheck = Web::hacheck(&host).await;
     let port = free_port(host.address()).await;
     let first = Web::start(host.address(), "first").await;
@@ -191,6 +199,21 @@ async fn without_a_catalog_nothing_is_written_or_started() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_agent_left_unfinished_is_removed_at_the_next_start() {
+    let mut host = Host::start().await;
+    host.stop_keeper().await;
+    let (half, strange) = (".haproxy.cfg.7-1.tmp", ".haproxy.cfg.swp");
+    for name in [half, ".haproxy.cfg.last-good.7-2.tmp", strange] {
+        std::fs::File::create(host.dir.path().join(name)).unwrap();
+    }
+    host.start_keeper();
+    let dir = host.dir.path();
+    let left = || std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    eventually("only the stranger is left", || async { left().eq([strange]) }).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_weight_is_changed_in_place_and_other_options_by_replacement() {
     let (mut host, port, _hacheck, first) = serving().await;
     let second = Web::start(host.address(), "second").await;
@@ -225,7 +248,8 @@ async fn a_wedged_haproxy_is_reported_and_taken_up_again_without_a_reload() {
     let before = host.until("settled", |status| status.reachable).await;
     let worker = Pid::from_raw(i32::try_from(before.worker_pid.unwrap()).unwrap());
     kill(worker, Signal::SIGSTOP).unwrap();
-    host.until("it is reported", |status| !status.reachable).await;
+    let away = host.until("it is reported", |status| !status.reachable).await;
+    assert_eq!(away.server(NS, &first.server.name).unwrap().status, UNKNOWN);
     let second = Web::start(host.address(), "second").await;
     host.set([(NS, namespace(port), vec![first.server.clone(), second.server.clone()])]);
     eventually("the file is ready for it", || async {
@@ -235,6 +259,19 @@ async fn a_wedged_haproxy_is_reported_and_taken_up_again_without_a_reload() {
     kill(worker, Signal::SIGCONT).unwrap();
     let after = host.until_up(NS, &second.server).await;
     assert_eq!((after.worker_pid, after.counters.reloads), (before.worker_pid, 0));
+    host.until_up(NS, &first.server).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_said_of_servers_after_haproxy_has_died() {
+    let (mut host, port, _hacheck, first) = serving().await;
+    host.until("it listens", |status| status.ports.get(NS) == Some(&port)).await;
+    host.end_haproxy().await;
+    let away = host.until("it is reported", |status| !status.reachable).await;
+    assert_eq!((away.worker_pid, away.ports.len()), (None, 0));
+    let server = away.server(NS, &first.server.name).unwrap();
+    assert_eq!((server.status.as_str(), server.is_drained()), (UNKNOWN, false));
     host.stop().await;
 }
 

@@ -88,6 +88,7 @@ fn refusals(view: &View, registry: &mut Registry) {
     count("file", view.soa.borrow().problems.len());
     count("record", view.observed.borrow().namespaces.values().map(|l| l.refused.len()).sum());
     count("namespace", view.catalog.borrow().as_ref().map_or(0, |catalog| catalog.refused.len()));
+    count("haproxy", view.haproxy.borrow().refused.len());
     registry.register("refused", "Things meant for this agent that it did not take", family);
 }
 
@@ -96,19 +97,53 @@ fn haproxy(view: &View, registry: &mut Registry) {
     gauge(registry, "haproxy_reachable", "HAProxy's socket answers", status.reachable.into());
     gauge(registry, "haproxy_alarm", "Something needs a person", status.alarm.is_some().into());
     let counters = &status.counters;
-    registry.register(
-        "haproxy_reloads",
-        "Reloads of HAProxy that were proven",
-        ConstCounter::new(counters.reloads),
-    );
-    registry.register(
+    let mut count = |name: &str, help: &str, value| {
+        registry.register(name, help, ConstCounter::new(value));
+    };
+    count("haproxy_reloads", "Reloads of HAProxy that were proven", counters.reloads);
+    count(
         "haproxy_reload_failures",
         "Configurations that were refused or undone",
-        ConstCounter::new(counters.reload_failures),
+        counters.reload_failures,
     );
-    registry.register(
+    count(
         "haproxy_runtime_commands",
         "Commands sent to HAProxy's runtime socket",
-        ConstCounter::new(counters.runtime_commands),
+        counters.runtime_commands,
     );
+    count(
+        "haproxy_runtime_refusals",
+        "Commands that HAProxy's runtime socket refused",
+        counters.runtime_refusals,
+    );
+    count(
+        "haproxy_template_failures",
+        "Templates that were broken, and catalogs that a template could not render",
+        counters.template_failures,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::report::tests::{catalog, view},
+        synapse::haproxy::{Status, model::Refused, status::Counters},
+    };
+
+    #[tokio::test]
+    async fn what_haproxy_is_not_given_and_what_it_refuses_is_counted() {
+        let refused = Refused { what: "web.main".to_owned(), reason: "port".to_owned() };
+        let counters =
+            Counters { runtime_refusals: 3, template_failures: 2, ..Counters::default() };
+        let status = Status { refused: vec![refused], counters, ..Status::default() };
+        let text = text(&view(catalog([]), status).await);
+        for line in [
+            "smartstack_refused{stage=\"haproxy\"} 1",
+            "smartstack_haproxy_runtime_refusals_total 3",
+            "smartstack_haproxy_template_failures_total 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+        }
+    }
 }

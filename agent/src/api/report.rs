@@ -6,6 +6,7 @@ use std::{net::SocketAddr, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use soa_configs::Namespace;
 
 use super::View;
 use crate::{
@@ -90,11 +91,15 @@ pub struct MarkReport {
     pub expiration: Option<f64>,
 }
 
+/// In the place of an address: HAProxy has no frontend for the namespace, because it does not answer,
+/// has yet to be reloaded, or was not given it (see [`Report::refused`]).
+pub const NOT_LISTENING: &str = "not listening";
+
 /// One namespace as HAProxy serves it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BackendReport {
     pub namespace: String,
-    /// Where clients connect; `None`: discovery only.
+    /// Where clients connect, or [`NOT_LISTENING`]; `None`: discovery only.
     pub listens: Option<String>,
     /// A sudden loss of servers is waiting for its second look.
     pub doubted: bool,
@@ -223,7 +228,13 @@ fn refused(view: &View) -> Vec<RefusalReport> {
         catalog.iter().flat_map(|catalog| &catalog.refused).map(|(namespace, reason)| {
             RefusalReport { what: namespace.to_string(), reason: reason.clone() }
         });
-    tasks.chain(records).chain(namespaces).collect()
+    let status = view.haproxy.borrow();
+    let haproxy = status.refused.iter().map(|refused| RefusalReport {
+        // `namespace server`, as the record it came from.
+        what: refused.what.replacen('/', " ", 1),
+        reason: refused.reason.clone(),
+    });
+    tasks.chain(records).chain(namespaces).chain(haproxy).collect()
 }
 
 fn marks(view: &View) -> Vec<MarkReport> {
@@ -234,6 +245,13 @@ fn marks(view: &View) -> Vec<MarkReport> {
         expiration: mark.expiration.map(hacheck::marks::UnixTime::seconds),
     };
     table.iter().map(mark).collect()
+}
+
+fn listens(view: &View, status: &haproxy::Status, namespace: &Namespace) -> String {
+    match status.ports.get(namespace.as_str()) {
+        Some(port) => SocketAddr::new(view.bind_address, *port).to_string(),
+        None => NOT_LISTENING.to_owned(),
+    }
 }
 
 fn backends(view: &View, status: &haproxy::Status) -> Vec<BackendReport> {
@@ -253,13 +271,13 @@ fn backends(view: &View, status: &haproxy::Status) -> Vec<BackendReport> {
         };
         backends.push(BackendReport {
             namespace: namespace.to_string(),
-            listens: pool
-                .config
-                .proxy_port
-                .map(|port| SocketAddr::new(view.bind_address, port.get()).to_string()),
+            listens: pool.config.proxy_port.map(|_| listens(view, status, namespace)),
             doubted: doubted.contains(namespace),
             servers: pool.servers.iter().map(server).collect(),
         });
     }
     backends
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -29,7 +29,7 @@ pub fn check_config(config: &Config) -> anyhow::Result<ExitCode> {
     let snapshot = tree.snapshot();
     problems.extend(snapshot.problems.iter().map(|problem| problem.message.clone()));
     if let Err(error) = template::source(&config.haproxy)
-        .and_then(|(file, source)| template::Template::parse(&file, source))
+        .and_then(|source| template::Template::parse(&source.file, source.text))
     {
         problems.push(error.to_string());
     }

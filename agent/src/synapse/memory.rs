@@ -43,11 +43,13 @@ pub enum Error {
     Write(#[source] atomic_file::Error),
 }
 
-/// Reads what was saved, with its age. A missing file is an empty memory.
+/// Reads what was saved, with its age, and clears away what a killed process left half written. A
+/// missing file is an empty memory.
 ///
 /// # Errors
 /// When the file is there and cannot be understood; the caller starts without it.
 pub fn load(path: &Path, layout: Layout, now: SystemTime) -> Result<(Listings, Duration), Error> {
+    atomic_file::remove_leftovers(path);
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok((Listings::new(), Duration::ZERO));

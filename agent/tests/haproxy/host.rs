@@ -81,17 +81,31 @@ impl Host {
         Self { dir, settings, catalog, status, stop_keeper, keeper, stop_process, process }
     }
 
-    pub(crate) async fn stop(self) {
-        self.stop_keeper.cancel();
-        self.keeper.await.unwrap();
+    pub(crate) async fn stop(mut self) {
+        self.stop_keeper().await;
+        self.end_haproxy().await;
+    }
+
+    /// Ends HAProxy, for good.
+    pub(crate) async fn end_haproxy(&mut self) {
         self.stop_process.cancel();
-        self.process.await.unwrap();
+        if !self.process.is_finished() {
+            (&mut self.process).await.unwrap();
+        }
     }
 
     /// As an upgrade of the agent does.
     pub(crate) async fn restart_keeper(&mut self) {
+        self.stop_keeper().await;
+        self.start_keeper();
+    }
+
+    pub(crate) async fn stop_keeper(&mut self) {
         self.stop_keeper.cancel();
         (&mut self.keeper).await.unwrap();
+    }
+
+    pub(crate) fn start_keeper(&mut self) {
         (self.status, self.stop_keeper, self.keeper) = keep(&self.settings, &self.catalog);
     }
 

@@ -54,7 +54,12 @@ pub async fn check(settings: &Settings, text: &str) -> Result<Staged, Error> {
     let outcome = run.map_err(|_| timeout())?;
     let (accepted, output) =
         outcome.map_err(|source| Error::Run { program: program.clone(), source })?;
-    if accepted { Ok(staged) } else { Err(Error::Refused(findings(&output, text))) }
+    if accepted {
+        return Ok(staged);
+    }
+    // The name is another one each time, and the same fault must read the same.
+    let [staged, file] = [staged.path(), &settings.config_file].map(|p| p.display().to_string());
+    Err(Error::Refused(findings(&output.replace(&staged, &file), text)))
 }
 
 /// Makes a checked text the configuration.
@@ -139,6 +144,17 @@ mod tests {
         let error = check(&settings(&dir, "haproxy"), "global\n\tnonsense\n").await.unwrap_err();
         assert!(error.to_string().contains("line 2 (`nonsense`)"), "{error}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_same_fault_reads_the_same_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "backend a\nbackend a\n";
+        let settings = settings(&dir, "haproxy");
+        let [one, two] = [check(&settings, text).await, check(&settings, text).await];
+        let [one, two] = [one, two].map(|outcome| outcome.unwrap_err().to_string());
+        assert!(one.contains(&format!("{}:1", settings.config_file.display())), "{one}");
+        assert_eq!(one, two);
     }
 
     #[tokio::test]

@@ -108,7 +108,7 @@ pub struct Server {
 }
 
 /// Something of the catalog that was not used, or not in its newest form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Refused {
     /// A namespace, or `namespace/server`.
     pub what: String,

@@ -5,6 +5,8 @@
 
 mod disk;
 mod pass;
+mod ports;
+mod refusals;
 mod statistics;
 mod wanted;
 
@@ -32,8 +34,9 @@ use super::{
 };
 use crate::synapse::catalog::Catalog;
 
-/// Between two looks at which worker runs and with which configuration.
-const LOOK: Duration = Duration::from_secs(2);
+/// Between two looks at which worker runs and with which configuration: who asks whether it is safe
+/// to stop a task must not hear for long what a dead HAProxy once said.
+const LOOK: Duration = Duration::from_secs(1);
 /// The same while HAProxy does not answer.
 const LOOK_WHEN_AWAY: Duration = Duration::from_millis(500);
 /// Between two looks at servers that are leaving or to be deleted; their idle connections end
@@ -137,6 +140,7 @@ impl<L: Limit> Keeper<L> {
     }
 
     async fn run(mut self, stop: CancellationToken) {
+        self.disk.clear().await;
         loop {
             // Not cut off at once: a reload under way is proven or undone first. All its calls
             // have deadlines.

@@ -24,8 +24,9 @@ use crate::atomic_file;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// A command that reaches a master while that starts itself over is lost without a word.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How long a master may be away while it starts itself over.
-const MASTER_AWAY: Duration = Duration::from_secs(2);
+/// How long a master may be away while it starts itself over: it tries for 2 s to bind a port that
+/// another process holds.
+const MASTER_AWAY: Duration = Duration::from_secs(4);
 
 /// Why a configuration is not in force.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,17 @@ pub enum Error {
         #[source]
         source: Unproven,
     },
+}
+
+impl Error {
+    /// HAProxy accepted the text and could not start with it: a port may be taken.
+    #[must_use]
+    pub fn is_of_start(&self) -> bool {
+        matches!(
+            self,
+            Self::Undone(Unproven::Failed) | Self::NotUndone { source: Unproven::Failed, .. }
+        )
+    }
 }
 
 /// What the proof of a reload lacks.
@@ -139,12 +151,9 @@ async fn switch(
 ) -> Result<Info, Unproven> {
     let before = ask_master(settings).await.map_err(Unproven::NoMaster)?;
     let deadline = Instant::now() + settings.proof_timeout;
-    let (mut asked, mut seen) = (None::<Instant>, false);
+    let mut asked = ask_to_reload(settings).await;
+    let mut seen = false;
     while Instant::now() < deadline {
-        if asked.is_none_or(|at| at.elapsed() > ASK_AGAIN) {
-            let _ = master::reload(&settings.master_socket, settings.command_timeout).await;
-            asked = Some(Instant::now());
-        }
         if let Some(info) = new_worker(runtime, old_pid, fingerprint, deadline).await {
             seen = true;
             if serves(settings.stats_bind, settings.command_timeout).await {
@@ -152,14 +161,10 @@ async fn switch(
             }
         }
         let now = master::reloads(&settings.master_socket, settings.command_timeout).await;
-        if let Ok(now) = now
-            && now.count != before.count
-        {
-            if now.failed {
-                return Err(Unproven::Failed);
-            }
-            // It was told, and the new worker takes its time.
-            asked = Some(Instant::now());
+        match verdict(before, now.ok()) {
+            Verdict::Failed => return Err(Unproven::Failed),
+            Verdict::Lost if asked.elapsed() > ASK_AGAIN => asked = ask_to_reload(settings).await,
+            Verdict::Lost | Verdict::Pending => {}
         }
         time::sleep(LOOK_AGAIN).await;
     }
@@ -169,6 +174,32 @@ async fn switch(
     } else {
         Unproven::NotSeen(settings.proof_timeout)
     })
+}
+
+/// Says when it asked. What comes of it is seen elsewhere.
+async fn ask_to_reload(settings: &Settings) -> Instant {
+    let _ = master::reload(&settings.master_socket, settings.command_timeout).await;
+    Instant::now()
+}
+
+/// What the master's count says about the reload that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The master answers and has not counted it.
+    Lost,
+    /// The master is away, because it starts itself over, or it waits for the new worker.
+    Pending,
+    Failed,
+}
+
+/// A master that does not answer must not be asked again: the command would wait in its socket and
+/// make it start over once more, with all frontends paused.
+fn verdict(before: Reloads, now: Option<Reloads>) -> Verdict {
+    match now {
+        Some(now) if now.count == before.count => Verdict::Lost,
+        Some(now) if now.failed => Verdict::Failed,
+        Some(_) | None => Verdict::Pending,
+    }
 }
 
 async fn new_worker(
@@ -212,4 +243,25 @@ async fn serves(bind: SocketAddr, timeout: Duration) -> bool {
         io::Result::Ok(status.ends_with(b" 200"))
     };
     matches!(time::timeout(timeout, exchange).await, Ok(Ok(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_master_that_answers_and_counted_nothing_is_asked_again() {
+        let told = |count, failed| Reloads { count, failed };
+        let cases = [
+            (Some(told(3, false)), Verdict::Lost),
+            // Of the reload before.
+            (Some(told(3, true)), Verdict::Lost),
+            (None, Verdict::Pending),
+            (Some(told(4, false)), Verdict::Pending),
+            (Some(told(4, true)), Verdict::Failed),
+        ];
+        for (now, expected) in cases {
+            assert_eq!(verdict(told(3, false), now), expected, "{now:?}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! A configuration taken apart: the skeleton, which only a reload can change, and the server lines,
 //! which the runtime socket can change.
 
+mod bind;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -145,6 +147,16 @@ impl Rendered {
             lines.filter_map(|line| Some((line.name.clone(), line.id?))).collect()
         };
         self.backends.iter().map(|(name, backend)| (name.clone(), ids(backend))).collect()
+    }
+
+    /// The TCP ports on which a HAProxy with this skeleton listens.
+    #[must_use]
+    pub fn ports(&self) -> BTreeSet<u16> {
+        let lines = self.skeleton.iter().filter_map(|piece| match piece {
+            Piece::Line(line) => Some(line.as_str()),
+            Piece::Fixed { .. } | Piece::Servers(_) => None,
+        });
+        lines.flat_map(bind::ports).collect()
     }
 
     /// Takes a file apart that an earlier life of the agent wrote: its own last section says which

@@ -22,7 +22,11 @@ pub struct Status {
     pub alarm: Option<String>,
     /// What of the catalog could not be used.
     pub refused: Vec<Refused>,
-    /// The servers of each managed backend.
+    /// Where the running HAProxy takes connections for each namespace; a namespace with a
+    /// `proxy_port` that is missing here is not served.
+    pub ports: BTreeMap<String, u16>,
+    /// The servers of each managed backend. While HAProxy is not reachable they are those it had,
+    /// with the status [`UNKNOWN`].
     #[serde(serialize_with = "backends")]
     pub backends: BTreeMap<String, Arc<Vec<ServerStatus>>>,
     /// `backend/server` that are out of service and wait for their last connections.
@@ -36,7 +40,27 @@ impl Status {
     pub fn server(&self, backend: &str, name: &str) -> Option<&ServerStatus> {
         self.backends.get(backend)?.iter().find(|server| server.name == name)
     }
+
+    /// HAProxy does not answer: nothing that was seen of it is true any more.
+    pub(super) fn forget(&mut self) {
+        self.reachable = false;
+        self.version = None;
+        self.worker_pid = None;
+        self.fingerprint_running = None;
+        self.ports.clear();
+        for servers in self.backends.values_mut().filter(|servers| !is_unknown(servers)) {
+            *servers = Arc::new(servers.iter().map(ServerStatus::unknown).collect());
+        }
+    }
 }
+
+/// Whether these servers have to be looked at again.
+pub(super) fn is_unknown(servers: &[ServerStatus]) -> bool {
+    servers.iter().any(|server| server.status == UNKNOWN)
+}
+
+/// The status of a server of which HAProxy could not be asked.
+pub const UNKNOWN: &str = "unknown";
 
 /// One row of `show stat`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -44,7 +68,7 @@ pub struct ServerStatus {
     pub name: String,
     /// `address:port`.
     pub address: String,
-    /// HAProxy's words: `UP`, `UP 1/2`, `DOWN`, `DRAIN`, `MAINT`, `no check`.
+    /// HAProxy's words: `UP`, `UP 1/2`, `DOWN`, `DRAIN`, `MAINT`, `no check`; or [`UNKNOWN`].
     pub status: String,
     /// Outcome of the last check, such as `L7OK`; empty before the first.
     pub check: String,
@@ -60,6 +84,15 @@ impl ServerStatus {
     pub fn is_drained(&self) -> bool {
         let out = self.status.starts_with("DRAIN") || self.status.starts_with("MAINT");
         out && self.sessions == 0
+    }
+
+    fn unknown(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            address: self.address.clone(),
+            status: UNKNOWN.to_owned(),
+            ..Self::default()
+        }
     }
 }
 
@@ -96,4 +129,36 @@ fn backends<S: Serializer>(
         map.serialize_entry(name, servers.as_ref())?;
     }
     map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_looks_up_or_drained_while_haproxy_does_not_answer() {
+        let server = |name: &str, status: &str| ServerStatus {
+            name: name.to_owned(),
+            status: status.to_owned(),
+            check: "L7OK".to_owned(),
+            sessions: 3,
+            ..ServerStatus::default()
+        };
+        let servers = vec![server("a", "UP"), server("b", "MAINT")];
+        let mut status = Status {
+            reachable: true,
+            worker_pid: Some(7),
+            ports: [("web.main".to_owned(), 80)].into(),
+            backends: [("web.main".to_owned(), Arc::new(servers))].into(),
+            ..Status::default()
+        };
+        status.forget();
+        assert_eq!((status.reachable, status.worker_pid), (false, None));
+        assert_eq!(status.ports, BTreeMap::new());
+        for name in ["a", "b"] {
+            let server = status.server("web.main", name).unwrap();
+            assert_eq!((server.status.as_str(), server.check.as_str()), (UNKNOWN, ""));
+            assert_eq!((server.sessions, server.is_drained()), (0, false));
+        }
+    }
 }

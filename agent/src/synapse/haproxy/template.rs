@@ -1,6 +1,6 @@
 //! The template: the built-in one or an operator's, and the filters that keep foreign text in its word.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{fmt::Write as _, io::ErrorKind, path::PathBuf};
 
 use tera::{Context, Kwargs, State, Tera};
 
@@ -57,17 +57,32 @@ impl Template {
     }
 }
 
-/// The text of the template in force, and what to call it. Blocks on the disk.
+/// A template as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// What messages call it.
+    pub file: String,
+    pub text: String,
+}
+
+/// The template that comes with the agent.
+#[must_use]
+pub fn built_in() -> Source {
+    Source { file: format!("{NAME} (built-in)"), text: BUILT_IN.to_owned() }
+}
+
+/// The template that the operator wants: the file in the directory of `settings`, or the built-in one
+/// if there is no such file. Blocks on the disk.
 ///
 /// # Errors
-/// When an operator's directory is set and its file cannot be read.
-pub fn source(settings: &Settings) -> Result<(String, String), Error> {
-    let Some(directory) = &settings.templates else {
-        return Ok((format!("{NAME} (built-in)"), BUILT_IN.to_owned()));
-    };
+/// When the file is there and cannot be read, or the directory is not there.
+pub fn source(settings: &Settings) -> Result<Source, Error> {
+    let Some(directory) = &settings.templates else { return Ok(built_in()) };
     let path = directory.join(NAME);
     match std::fs::read_to_string(&path) {
-        Ok(source) => Ok((path.display().to_string(), source)),
+        Ok(text) => Ok(Source { file: path.display().to_string(), text }),
+        // A directory that is missing is a mistake or not mounted yet, and no wish.
+        Err(error) if error.kind() == ErrorKind::NotFound && directory.is_dir() => Ok(built_in()),
         Err(error) => Err(Error::Unreadable { path, reason: error.to_string() }),
     }
 }
@@ -110,6 +125,8 @@ fn line(text: &str) -> tera::TeraResult<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -119,6 +136,20 @@ mod tests {
         assert!(quote("a\nb").is_err());
         assert!(log_format("a\rb").is_err());
         assert!(line("a\0b").is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_means_the_built_in_one_but_a_missing_directory_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |directory: &Path| {
+            source(&Settings { templates: Some(directory.to_owned()), ..Settings::default() })
+        };
+        assert_eq!(of(dir.path()), Ok(built_in()));
+        assert!(of(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
+        let file = dir.path().join(NAME);
+        crate::atomic_file::write(&file, b"own").unwrap();
+        let own = Source { file: file.display().to_string(), text: "own".to_owned() };
+        assert_eq!(of(dir.path()), Ok(own));
     }
 
     #[test]

@@ -6,9 +6,10 @@ use tokio::{
     task::JoinHandle,
     time::{Duration, Instant},
 };
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::super::{check, render::Rendered, settings::Settings};
+use super::super::{check, reload, render::Rendered, settings::Settings};
+use crate::atomic_file;
 
 /// Between two writes: a burst of changes costs one check of the whole file.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -40,6 +41,16 @@ impl Disk {
             failed: None,
             not_before: Instant::now(),
             alarm: None,
+        }
+    }
+
+    /// Removes what an earlier life of the agent was killed over.
+    pub(super) async fn clear(&self) {
+        let files = [self.settings.config_file.clone(), reload::last_good(&self.settings)];
+        let clear = move || files.iter().map(|file| atomic_file::remove_leftovers(file)).sum();
+        let removed: usize = tokio::task::spawn_blocking(clear).await.unwrap_or_default();
+        if removed > 0 {
+            info!(removed, "removed unfinished configuration files");
         }
     }
 

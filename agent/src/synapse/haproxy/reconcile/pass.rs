@@ -16,7 +16,7 @@ use super::{
         execute::{self, Outcome},
         limit::Limit,
         observed::{Info, Observed},
-        reload::{self, Unproven},
+        reload,
         render::Rendered,
         runtime::{self, Scope},
         status::LastReload,
@@ -62,6 +62,9 @@ impl<L: Limit> Keeper<L> {
             return Next::Again;
         }
         self.take_ids(&observed);
+        if full {
+            self.status.ports = self.renderer.served();
+        }
         self.clock.reload = None;
         if let Some(reason) = self.reload_reason(&wanted, &observed.info)
             && self.may_reload(&wanted)
@@ -166,10 +169,11 @@ impl<L: Limit> Keeper<L> {
     }
 
     pub(super) fn saw(&mut self, info: Option<&Info>) {
-        self.status.reachable = info.is_some();
-        self.status.version = info.map(|info| info.version.clone());
-        self.status.worker_pid = info.map(|info| info.pid);
-        self.status.fingerprint_running = info.and_then(|info| info.fingerprint);
+        let Some(info) = info else { return self.status.forget() };
+        self.status.reachable = true;
+        self.status.version = Some(info.version.clone());
+        self.status.worker_pid = Some(info.pid);
+        self.status.fingerprint_running = info.fingerprint;
     }
 
     /// A worker that was not seen before has what the file said, not what the last one was told.
@@ -180,10 +184,9 @@ impl<L: Limit> Keeper<L> {
         self.worker = Some(info.pid);
         self.pending.clear();
         self.replacing.clear();
-        self.known = match self.disk.written() {
-            Some(written) if Some(written.fingerprint) == info.fingerprint => lines(written),
-            _ => Known::new(),
-        };
+        let written = self.disk.written().filter(|w| Some(w.fingerprint) == info.fingerprint);
+        self.renderer.ports.are_held(written.map(|written| written.ports()));
+        self.known = written.map(|written| lines(written)).unwrap_or_default();
         true
     }
 
@@ -224,24 +227,25 @@ impl<L: Limit> Keeper<L> {
         self.disk.settle().await;
         info!(%reason, "haproxy is reloaded");
         let outcome = reload::reload(&self.settings, &mut self.runtime, wanted, before).await;
-        let error = outcome.as_ref().err().map(|error| chain(error));
         self.asked = None;
-        match (&outcome, &error) {
-            (Err(_), Some(text)) => {
-                error!(error = text, "haproxy not reloaded");
-                self.failed = Some((wanted.fingerprint, Instant::now()));
-                self.status.counters.reload_failures += 1;
-                if matches!(outcome, Err(reload::Error::Undone(Unproven::Failed))) {
-                    self.renderer.look_for_taken_ports();
-                }
-            }
-            _ => {
+        let error = match outcome {
+            Ok(_) => {
                 self.failed = None;
                 self.status.counters.reloads += 1;
                 self.disk.now_has(Arc::clone(wanted));
-                self.renderer.is_in_force();
+                None
             }
-        }
+            Err(failure) => {
+                let text = chain(&failure);
+                error!(error = text, "haproxy not reloaded");
+                self.failed = Some((wanted.fingerprint, Instant::now()));
+                self.status.counters.reload_failures += 1;
+                if failure.is_of_start() {
+                    self.renderer.look_for_taken_ports();
+                }
+                Some(text)
+            }
+        };
         self.reload_alarm.clone_from(&error);
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         self.status.last_reload = Some(LastReload { at, reason: reason.to_string(), error });
@@ -369,7 +373,6 @@ impl<L: Limit> Keeper<L> {
         if self.asked.is_none() && info.fingerprint == wanted {
             self.failed = None;
             self.reload_alarm = None;
-            self.renderer.is_in_force();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    super::{limit::Limit, observed::Observed, render::Rendered},
+    super::{limit::Limit, observed::Observed, render::Rendered, status},
     Keeper,
 };
 
@@ -12,8 +12,8 @@ use super::{
 const STATS_PER_PASS: usize = 200;
 
 impl<L: Limit> Keeper<L> {
-    /// Reads the statistics of the observed backends; in a full pass of those without any and of
-    /// some others in turn.
+    /// Reads the statistics of the observed backends; in a full pass of those without any, of
+    /// those in doubt, and of some others in turn.
     pub(super) async fn statistics(&mut self, target: &Rendered, observed: &Observed, full: bool) {
         self.status.backends.retain(|name, _| target.backends.contains_key(name));
         let managed =
@@ -25,7 +25,9 @@ impl<L: Limit> Keeper<L> {
             names.rotate_left(start);
             let mut budget = STATS_PER_PASS;
             names.retain(|(name, _)| {
-                let new = !self.status.backends.contains_key(name) || attention.contains(name);
+                let seen = self.status.backends.get(name);
+                let new = seen.is_none_or(|servers| status::is_unknown(servers))
+                    || attention.contains(name);
                 let turn = !new && budget > 0;
                 budget -= usize::from(turn);
                 new || turn

@@ -2,8 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::ErrorKind,
-    net::TcpListener,
     sync::Arc,
 };
 
@@ -17,9 +15,11 @@ use super::{
         model::{self, Accepted, Built, Ids, Model, Refused},
         render::Rendered,
         settings::Settings,
-        template::{self, Template},
+        template::{self, Source, Template},
     },
     AFTER_FAILURE,
+    ports::Ports,
+    refusals,
 };
 use crate::synapse::catalog::Catalog;
 
@@ -28,13 +28,12 @@ use crate::synapse::catalog::Catalog;
 pub(super) struct Renderer {
     settings: Arc<Settings>,
     template: Option<Template>,
-    /// A source that was found broken, so that it is not tried again and again.
-    rejected: Option<String>,
+    /// The template is the built-in one in the place of an operator's that is broken.
+    stands_in: bool,
+    /// A source that was found broken, and when, so that it is not tried again and again.
+    rejected: Option<(String, Instant)>,
     accepted: Accepted,
-    /// The settings that the running HAProxy was proven to have; `None`: not known yet.
-    in_force: Option<Accepted>,
-    /// Ports on which another process was found to listen, and when.
-    taken: BTreeMap<u16, Instant>,
+    pub(super) ports: Ports,
     /// What of the catalog was not used the last time.
     pub(super) refused: Vec<Refused>,
     /// Why the newest template is not in force.
@@ -47,12 +46,12 @@ pub(super) struct Renderer {
 impl Renderer {
     pub(super) fn new(settings: Arc<Settings>) -> Self {
         Self {
+            ports: Ports::new(settings.bind_address),
             settings,
             template: None,
+            stands_in: false,
             rejected: None,
             accepted: Accepted::new(),
-            in_force: None,
-            taken: BTreeMap::new(),
             refused: Vec::new(),
             template_alarm: None,
             render_alarm: None,
@@ -62,12 +61,13 @@ impl Renderer {
 
     /// The wanted configuration; `None`: it cannot be rendered, the last one stands.
     pub(super) fn render(&mut self, catalog: &Catalog, ids: &Ids) -> Option<Rendered> {
-        self.recheck_taken_ports();
+        self.ports.look_again();
         let built = self.build(catalog, ids);
         let template = self.template.as_ref()?;
         match template.render(&built.model) {
             Ok(text) => {
                 self.accepted = built.accepted;
+                refusals::tell(&self.refused, &built.refused);
                 self.refused = built.refused;
                 self.render_alarm = None;
                 Some(Rendered::parse(&text, &managed(&built.model)))
@@ -81,44 +81,23 @@ impl Renderer {
     }
 
     fn build(&self, catalog: &Catalog, ids: &Ids) -> Built {
-        let taken = self.taken.keys().copied().collect();
-        model::build(&self.settings, catalog, ids, &self.accepted, &taken)
+        model::build(&self.settings, catalog, ids, &self.accepted, &self.ports.taken())
     }
 
-    /// HAProxy runs what was rendered last, so its ports are its own.
-    pub(super) fn is_in_force(&mut self) {
-        self.in_force = Some(self.accepted.clone());
-    }
-
-    /// After HAProxy could not start: which of the ports that it does not hold yet are not free?
-    /// Their namespaces are left out until they are, so that they stop nobody else.
+    /// After HAProxy could not start: namespaces whose ports another process holds are left out
+    /// until these are free, so that they stop nobody else.
     pub(super) fn look_for_taken_ports(&mut self) {
-        let ports = |accepted: &Accepted| -> BTreeSet<u16> {
-            accepted.values().filter_map(|config| Some(config.proxy_port?.get())).collect()
-        };
-        // Before that is known, a HAProxy that is to be taken over may hold any of them.
-        let Some(in_force) = &self.in_force else { return };
-        for port in ports(&self.accepted).difference(&ports(in_force)) {
-            if self.is_taken(*port) {
-                warn!(port, "another process listens there");
-                self.taken.insert(*port, Instant::now());
-            }
-        }
+        let wanted = self.accepted.values().filter_map(|config| Some(config.proxy_port?.get()));
+        self.ports.look(&wanted.collect());
     }
 
-    fn is_taken(&self, port: u16) -> bool {
-        let listen = TcpListener::bind((self.settings.bind_address, port));
-        listen.is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
-    }
-
-    /// Looks once a minute whether a port that was taken has become free.
-    fn recheck_taken_ports(&mut self) {
-        let due = |found: &Instant| found.elapsed() >= AFTER_FAILURE;
-        let (due, mut taken): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.taken).into_iter().partition(|(_, found)| due(found));
-        let still = due.into_keys().filter(|port| self.is_taken(*port));
-        taken.extend(still.map(|port| (port, Instant::now())));
-        self.taken = taken;
+    /// Where the running HAProxy takes connections for each namespace.
+    pub(super) fn served(&self) -> BTreeMap<String, u16> {
+        let ports = self.accepted.iter().filter_map(|(name, config)| {
+            let port = config.proxy_port?.get();
+            self.ports.is_held(port).then(|| (name.to_string(), port))
+        });
+        ports.collect()
     }
 
     /// The wanted configuration after only the servers of `names` changed; `None`: render all of it.
@@ -139,65 +118,97 @@ impl Renderer {
     }
 
     /// Looks at the template again. A new one is taken when it renders this catalog to something
-    /// that HAProxy accepts; the first one needs only to be readable.
+    /// that HAProxy accepts. The built-in one is taken without a trial when there is none yet, also
+    /// in the place of an operator's that is broken.
     pub(super) async fn refresh(&mut self, catalog: &Catalog, ids: &Ids) {
         let settings = Arc::clone(&self.settings);
-        let read = tokio::task::spawn_blocking(move || template::source(&settings));
-        let (file, source) = match read.await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => return self.reject(error.to_string()),
-            Err(_) => return,
-        };
-        if self.template.as_ref().is_some_and(|template| template.is_from(&source)) {
-            self.rejected = None;
-            self.template_alarm = None;
+        match tokio::task::spawn_blocking(move || template::source(&settings)).await {
+            Ok(Ok(source)) => self.consider(source, catalog, ids).await,
+            Ok(Err(error)) => self.reject(&error.to_string()),
+            Err(_) => {}
+        }
+    }
+
+    async fn consider(&mut self, source: Source, catalog: &Catalog, ids: &Ids) {
+        if self.template.as_ref().is_some_and(|template| template.is_from(&source.text)) {
+            return self.is_as_asked();
+        }
+        let known_bad =
+            |(text, at): &(String, Instant)| *text == source.text && at.elapsed() < AFTER_FAILURE;
+        if self.rejected.as_ref().is_some_and(known_bad) {
             return;
         }
-        if self.rejected.as_ref() == Some(&source) {
-            return;
-        }
-        match self.try_out(&file, source.clone(), catalog, ids).await {
+        match self.try_out(&source, catalog, ids).await {
             Ok(template) => {
-                info!(%file, "template in force");
+                info!(file = source.file, "template in force");
                 self.template = Some(template);
-                self.rejected = None;
-                self.template_alarm = None;
+                self.is_as_asked();
             }
-            Err(reason) => {
-                self.reject(reason);
-                self.rejected = Some(source);
+            Err(Objection::Fault(reason)) => {
+                self.rejected = Some((source.text, Instant::now()));
+                self.reject(&reason);
+            }
+            // It may be good. With none in force the trial is soon repeated.
+            Err(Objection::Untested(reason)) => {
+                self.failures += u64::from(raise(&mut self.template_alarm, reason));
             }
         }
     }
 
-    fn reject(&mut self, reason: String) {
+    /// The template in force is the one that the operator wants.
+    fn is_as_asked(&mut self) {
+        self.stands_in = false;
+        self.rejected = None;
+        self.template_alarm = None;
+    }
+
+    fn reject(&mut self, reason: &str) {
+        if self.template.is_none() {
+            let Source { file, text } = template::built_in();
+            self.template = Template::parse(&file, text).ok();
+            self.stands_in = true;
+        }
+        let instead = if self.stands_in { "built-in" } else { "last good" };
+        let reason = format!("{reason}; the {instead} template is used");
         self.failures += u64::from(raise(&mut self.template_alarm, reason));
     }
 
     async fn try_out(
         &self,
-        file: &str,
-        source: String,
+        source: &Source,
         catalog: &Catalog,
         ids: &Ids,
-    ) -> Result<Template, String> {
-        let template = Template::parse(file, source).map_err(|error| error.to_string())?;
-        if self.template.is_some() {
-            let model = self.build(catalog, ids).model;
-            let text = template.render(&model).map_err(|error| error.to_string())?;
-            let text = Rendered::parse(&text, &managed(&model)).text();
-            let checked = check::check(&self.settings, &text).await;
-            checked.map_err(|error| format!("{file}: {error}"))?;
+    ) -> Result<Template, Objection> {
+        let fault = |error: template::Error| Objection::Fault(error.to_string());
+        let template = Template::parse(&source.file, source.text.clone()).map_err(fault)?;
+        if self.template.is_none() && *source == template::built_in() {
+            return Ok(template);
         }
-        Ok(template)
+        let model = self.build(catalog, ids).model;
+        let text = template.render(&model).map_err(fault)?;
+        let text = Rendered::parse(&text, &managed(&model)).text();
+        match check::check(&self.settings, &text).await {
+            Ok(_) => Ok(template),
+            Err(error @ check::Error::Refused(_)) => {
+                Err(Objection::Fault(format!("{}: {error}", source.file)))
+            }
+            Err(error) => Err(Objection::Untested(format!("{}: {error}", source.file))),
+        }
     }
+}
+
+/// Why a template is not taken.
+enum Objection {
+    Fault(String),
+    /// HAProxy could not be asked.
+    Untested(String),
 }
 
 /// Returns whether the alarm is new.
 fn raise(alarm: &mut Option<String>, reason: String) -> bool {
     let new = alarm.as_ref() != Some(&reason);
     if new {
-        warn!(reason, "the last good template and configuration stay");
+        warn!(reason, "the configuration cannot be rendered as wanted");
     }
     *alarm = Some(reason);
     new

@@ -1,0 +1,89 @@
+use std::{num::NonZeroU16, sync::Arc, time::Instant};
+
+use hacheck::marks::Marks;
+use soa_configs::{Mode, NamespaceConfig};
+use tokio::sync::watch;
+
+use super::*;
+use crate::{
+    nerve::registrations::HostIdentity,
+    synapse::{
+        catalog::{Catalog, Pool},
+        haproxy::{Status, model::Refused},
+    },
+};
+
+/// Namespaces with a `proxy_port` each; 0: discovery only.
+pub(in crate::api) fn catalog<const N: usize>(namespaces: [(&str, u16); N]) -> Catalog {
+    let pool = |port| Pool { config: Arc::new(config(port)), servers: Vec::new() };
+    let pools = namespaces.map(|(name, port)| (name.parse().unwrap(), Arc::new(pool(port))));
+    Catalog { pools: pools.into(), ..Catalog::default() }
+}
+
+fn config(port: u16) -> NamespaceConfig {
+    NamespaceConfig {
+        proxy_port: NonZeroU16::new(port),
+        mode: Mode::Http,
+        advertise: Vec::new(),
+        discover: "region".to_owned(),
+        healthcheck_mode: Mode::Http,
+        healthcheck_uri: "/status".to_owned(),
+        healthcheck_port: None,
+        healthcheck_timeout: std::time::Duration::from_secs(1),
+        healthcheck_body_expect: None,
+        extra_healthcheck_headers: indexmap::IndexMap::new(),
+        extra_headers: indexmap::IndexMap::new(),
+        timeout_connect: None,
+        timeout_server: None,
+        timeout_client: None,
+        retries: None,
+        balance: None,
+        keepalive: false,
+    }
+}
+
+/// Of an agent that knows nothing but this.
+pub(in crate::api) async fn view(catalog: Catalog, haproxy: Status) -> View {
+    fn of<T>(value: T) -> watch::Receiver<T> {
+        watch::channel(value).1
+    }
+    let spool = tempfile::tempdir().unwrap();
+    let host =
+        HostIdentity { name: "h".to_owned(), address: [127, 0, 0, 1].into(), layouts: [].into() };
+    View {
+        host: Arc::new(host),
+        registry_kind: "embedded",
+        assumptions: Arc::new([]),
+        bind_address: [127, 0, 0, 9].into(),
+        started: Instant::now(),
+        soa: of(Arc::default()),
+        containers: of(Arc::default()),
+        registrations: of(Arc::default()),
+        health: of(Arc::default()),
+        away: of(Arc::default()),
+        published: of(Arc::default()),
+        observed: of(Arc::default()),
+        doubted: of(Arc::default()),
+        catalog: of(Some(Arc::new(catalog))),
+        haproxy: of(Arc::new(haproxy)),
+        marks: Marks::open(spool.path()).await.unwrap().0,
+    }
+}
+
+#[tokio::test]
+async fn what_haproxy_is_not_given_is_refused_in_the_report_and_does_not_listen() {
+    let namespaces = [("bad.main", 80), ("files.main", 0), ("moves.main", 82), ("web.main", 81)];
+    let refused = |what: &str| Refused { what: what.to_owned(), reason: "taken".to_owned() };
+    let status = Status {
+        refused: vec![refused("bad.main"), refused("web.main/a_127.0.0.1:1")],
+        // Its last good settings are at another port than the newest.
+        ports: [("moves.main".to_owned(), 79), ("web.main".to_owned(), 81)].into(),
+        ..Status::default()
+    };
+    let report = report(&view(catalog(namespaces), status).await);
+    let refused: Vec<_> = report.refused.iter().map(|r| (r.what.as_str(), &*r.reason)).collect();
+    assert_eq!(refused, [("bad.main", "taken"), ("web.main a_127.0.0.1:1", "taken")]);
+    let listens: Vec<_> = report.backends.iter().map(|b| b.listens.as_deref()).collect();
+    let expected = [Some(NOT_LISTENING), None, Some("127.0.0.9:79"), Some("127.0.0.9:81")];
+    assert_eq!(listens, expected);
+}
