@@ -4,6 +4,7 @@
 //! same cache, same limits. Each protocol is a module that turns a [`CheckRequest`] into a code and a
 //! body; a new one gets a [`Kind`] and an arm in [`Checker`]'s `ask`.
 
+mod connect;
 mod http;
 mod outcome;
 mod request;
@@ -12,16 +13,21 @@ mod tcp;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::time::{self, Instant};
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
 
-use self::{outcome::Failure, request::CheckKey, slots::Slots};
 pub use self::{
+    connect::Detours,
     outcome::Outcome,
     request::{CheckRequest, Kind},
 };
+use self::{connect::Way, outcome::Failure, request::CheckKey, slots::Slots};
 use crate::{
     cache::{Cache, Freshness, Limits, Statistics},
     marks::{Mark, MarkTable, UnixTime},
+    names::Host,
     settings::CheckSettings,
     target::Target,
 };
@@ -36,6 +42,7 @@ pub struct Checker {
 struct Inner {
     cache: Cache<CheckKey, Outcome>,
     slots: Arc<Slots>,
+    detours: watch::Sender<Arc<Detours>>,
     timeout: Duration,
 }
 
@@ -62,7 +69,19 @@ impl Checker {
             key.bytes() + outcome.body.len()
         });
         let timeout = settings.timeout;
-        Self { inner: Arc::new(Inner { cache, slots: Arc::new(slots), timeout }) }
+        let (slots, detours) = (Arc::new(slots), watch::Sender::default());
+        Self { inner: Arc::new(Inner { cache, slots, detours, timeout }) }
+    }
+
+    /// Replaces the detours.
+    pub fn set_detours(&self, detours: Detours) {
+        self.inner.detours.send_replace(Arc::new(detours));
+    }
+
+    fn way(&self, request: &CheckRequest) -> Way {
+        let known = self.inner.detours.borrow();
+        let detour = known.get(&request.port).filter(|_| request.host == Host::Local);
+        Way { address: request.address(), detour: detour.copied() }
     }
 
     /// Asks the instance, or remembers what it said.
@@ -76,8 +95,8 @@ impl Checker {
         timeout: Option<Duration>,
     ) -> Arc<Outcome> {
         let check = || {
-            let (slots, request) = (Arc::clone(&self.inner.slots), request.clone());
-            check(slots, request, timeout.unwrap_or(self.inner.timeout))
+            let (slots, way) = (Arc::clone(&self.inner.slots), self.way(request));
+            check(slots, request.clone(), way, timeout.unwrap_or(self.inner.timeout))
         };
         let outcome = self.inner.cache.get(&request.key(), freshness, check).await;
         // Only a bug of ours in the check leads here.
@@ -89,7 +108,7 @@ impl Checker {
     /// Asks the instance itself, past the cache and past everybody else's turn: for a caller who acts
     /// on the answer and must not wait behind strangers.
     pub async fn check_alone(&self, request: &CheckRequest, timeout: Duration) -> Outcome {
-        ask(request, timeout).await
+        ask(request, self.way(request), timeout).await
     }
 
     /// Looks for a mark first, and asks the instance only without one (hacheck.md §4).
@@ -125,19 +144,19 @@ impl Checker {
 }
 
 /// One check, from the queue to the answer. The time in the queue is ours, not the service's.
-async fn check(slots: Arc<Slots>, request: CheckRequest, timeout: Duration) -> Outcome {
+async fn check(slots: Arc<Slots>, request: CheckRequest, way: Way, timeout: Duration) -> Outcome {
     let target = Target { host: request.host, port: request.port };
     let Some(_slot) = slots.take(target).await else {
         return Outcome::failed(request.kind, &Failure::Overloaded, Duration::ZERO);
     };
-    ask(&request, timeout).await
+    ask(&request, way, timeout).await
 }
 
-async fn ask(request: &CheckRequest, timeout: Duration) -> Outcome {
+async fn ask(request: &CheckRequest, way: Way, timeout: Duration) -> Outcome {
     let started = Instant::now();
     let answered = match request.kind {
-        Kind::Http => within(timeout, Failure::Silent(timeout), http::ask(request)).await,
-        Kind::Tcp => within(timeout, Failure::Unconnected(timeout), tcp::ask(request)).await,
+        Kind::Http => within(timeout, Failure::Silent(timeout), http::ask(request, way)).await,
+        Kind::Tcp => within(timeout, Failure::Unconnected(timeout), tcp::ask(way)).await,
     };
     let took = started.elapsed();
     match answered {

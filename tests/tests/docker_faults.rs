@@ -9,6 +9,7 @@ use end_to_end::{
     eventually,
     host::{servers, states},
     ports::Port,
+    web,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -259,5 +260,48 @@ async fn without_docker_the_agent_is_ready_and_takes_containers_up_when_it_comes
     let report = scene.host.until_up(&scene.namespace, 2).await;
     assert_eq!(docker_state(&report), "connected");
     assert_eq!(titles(&report), BTreeSet::from([process.name.clone(), container.name.clone()]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_container_behind_dockers_proxy_stays_registered_while_the_daemon_is_away() -> Result {
+    let mut scene = Scene::set(true).await?;
+    let docker = scene.dockerd.start().await?;
+    scene.host.start_agent()?;
+    let task = docker.serve(&unique("bridged"), &scene.namespace)?;
+    scene.host.until_up(&scene.namespace, 1).await;
+    let client = scene.zookeeper.client().await?;
+    let records = scene.until_records(&client, 2).await;
+    let deletions = Deletions::watch(&client).await?;
+    let port = task.port()?;
+
+    scene.dockerd.kill().await?;
+    scene.until_docker("lost").await;
+    eventually("docker's proxy has died with it", || async {
+        match web::get(port, "/status").await {
+            Err(_) => Ok(()),
+            Ok(answer) => Err(answer),
+        }
+    })
+    .await;
+    let checks = || async {
+        let (_, status) = web::get(scene.host.hacheck.number, "/status").await?;
+        let status: Value = serde_json::from_str(&status)?;
+        Ok::<_, Error>(status["cache"]["sets"].as_u64().unwrap_or_default())
+    };
+    // Two bad ones in a row would take it out.
+    let before = checks().await?;
+    eventually("it has been checked four times since", || async {
+        let done = checks().await.map_err(|error| error.to_string())? - before;
+        if done >= 4 { Ok(()) } else { Err(format!("{done}")) }
+    })
+    .await;
+    assert_eq!(scene.records(&client).await?, records);
+
+    scene.dockerd.start().await?;
+    scene.until_docker("connected").await;
+    scene.host.until_up(&scene.namespace, 1).await;
+    assert_eq!(scene.records(&client).await?, records);
+    assert_eq!(deletions.end().await?, Vec::<String>::new());
     Ok(())
 }

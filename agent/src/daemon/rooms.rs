@@ -14,7 +14,7 @@ use crate::{
     config::{Config, RegistryKind},
     nerve::{
         self,
-        containers::Containers,
+        containers::{Containers, detours},
         health::HealthMap,
         publish::Away,
         registrations::{HostIdentity, Registrations},
@@ -130,6 +130,7 @@ pub(super) async fn open(config: &Config, tasks: &mut Supervisor) -> anyhow::Res
         slots.registrations.sender,
         tasks,
     );
+    follow_detours(&checker, view.containers.clone(), tasks);
     let probe = Probe::new(checker, marks);
     let (registrations, health) = (slots.registrations.receiver, slots.health);
     let watched = registrations.clone();
@@ -178,6 +179,24 @@ fn follow_soa(config: &Config, sender: watch::Sender<Arc<Soa>>, tasks: &mut Supe
         locations: config.locations.clone(),
     };
     tasks.spawn("soa-configs", |stop| soa::follow(settings, sender, stop));
+}
+
+/// Tells the checker how to reach containers while Docker's own proxies are away.
+fn follow_detours(
+    checker: &Checker,
+    mut containers: watch::Receiver<Arc<Containers>>,
+    tasks: &mut Supervisor,
+) {
+    let checker = checker.clone();
+    tasks.spawn("detours", |stop| async move {
+        loop {
+            checker.set_detours(detours(&containers.borrow_and_update()));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = containers.changed() => if changed.is_err() { return },
+            }
+        }
+    });
 }
 
 fn follow_tasks(

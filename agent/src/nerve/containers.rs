@@ -1,6 +1,11 @@
 //! Containers as this agent sees them: a small checked picture of what Docker says.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bollard::models::{ContainerInspectResponse, PortMap};
 
@@ -24,6 +29,20 @@ impl Containers {
     pub fn off() -> Self {
         Self { link: Link::Off, listed: true, running: BTreeMap::new() }
     }
+}
+
+/// Where published ports lead when loopback refuses them: to the containers themselves.
+#[must_use]
+pub fn detours(containers: &Containers) -> BTreeMap<u16, SocketAddr> {
+    let mut detours = BTreeMap::new();
+    for container in containers.running.values() {
+        let Some(address) = container.address else { continue };
+        for (inside, bindings) in &container.published {
+            let behind = SocketAddr::new(address, *inside);
+            detours.extend(bindings.iter().map(|binding| (binding.port, behind)));
+        }
+    }
+    detours
 }
 
 /// Whether Docker answers.
@@ -50,6 +69,8 @@ pub struct Container {
     /// When it was started: another life of a restarted container has another one.
     pub started_at: String,
     pub host_network: bool,
+    /// Its own address on one of its networks.
+    pub address: Option<IpAddr>,
     /// Container port (tcp) → where it is published on this host.
     pub published: BTreeMap<u16, Vec<Published>>,
     pub stop_signal: Option<String>,
@@ -83,7 +104,11 @@ impl Container {
         }
         let config = answer.config.unwrap_or_default();
         let network_mode = answer.host_config.and_then(|host| host.network_mode);
-        let ports = answer.network_settings.and_then(|settings| settings.ports);
+        let (ports, networks) = answer
+            .network_settings
+            .map_or((None, None), |settings| (settings.ports, settings.networks));
+        let networks = networks.into_iter().flat_map(HashMap::into_values);
+        let mut addresses = networks.filter_map(|network| network.ip_address?.parse().ok());
         Some(Self {
             id: TaskId(answer.id?.into()),
             name: answer.name.unwrap_or_default().trim_start_matches('/').to_owned(),
@@ -91,6 +116,7 @@ impl Container {
             started_at: state.started_at.unwrap_or_default(),
             env: environment(config.env.unwrap_or_default()),
             host_network: network_mode.as_deref() == Some("host"),
+            address: addresses.next(),
             published: ports.map(published).unwrap_or_default(),
             stop_signal: config.stop_signal,
             stop_timeout: config
@@ -175,6 +201,7 @@ pub(crate) mod tests {
             env: own(env),
             started_at: "2026-01-01T00:00:00Z".to_owned(),
             host_network: false,
+            address: Some([172, 17, 0, 2].into()),
             published: BTreeMap::from([(8888, vec![Published { address: None, port: 31000 }])]),
             stop_signal: None,
             stop_timeout: DEFAULT_STOP_TIMEOUT,
@@ -192,7 +219,7 @@ pub(crate) mod tests {
             "Id": "abc", "Name": "/web", "State": {"Running": true},
             "HostConfig": {"NetworkMode": "bridge"},
             "Config": {"Env": ["A=1=2", "B"], "Labels": {"x": "y"}, "StopSignal": "SIGQUIT"},
-            "NetworkSettings": {"Ports": {
+            "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.9"}}, "Ports": {
                 "8888/tcp": [{"HostIp": "0.0.0.0", "HostPort": "31000"}],
                 "53/udp": [{"HostIp": "0.0.0.0", "HostPort": "53"}],
                 "9999/tcp": null, "70000/tcp": [{"HostPort": "1"}],
@@ -203,6 +230,9 @@ pub(crate) mod tests {
         assert_eq!(seen.published.keys().collect::<Vec<_>>(), [&8888]);
         assert_eq!(seen.published[&8888][0].port, 31000);
         assert!(!seen.host_network);
+        let running = BTreeMap::from([(seen.id.clone(), Arc::new(seen))]);
+        let detours = detours(&Containers { running, ..Containers::default() });
+        assert_eq!(detours, BTreeMap::from([(31000, "172.17.0.9:8888".parse().unwrap())]));
     }
 
     #[test]

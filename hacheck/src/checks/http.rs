@@ -11,10 +11,13 @@ use hyper::{
     header::{self, HeaderMap, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{CheckRequest, outcome::Failure};
+use super::{
+    CheckRequest,
+    connect::{Way, connect},
+    outcome::Failure,
+};
 
 /// Longest body that is read. nerve may look into bodies, so they are passed on whole or not at all.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
@@ -22,10 +25,8 @@ pub(super) const MAX_BODY: usize = 1024 * 1024;
 const MAX_HEAD: usize = 64 * 1024;
 const USER_AGENT: &str = concat!("hastate ", env!("CARGO_PKG_VERSION"));
 
-pub(super) async fn ask(request: &CheckRequest) -> Result<(u16, Bytes), Failure> {
-    let address = request.address();
-    let connected = TcpStream::connect(address).await;
-    let stream = connected.map_err(|error| Failure::Connect(address, error))?;
+pub(super) async fn ask(request: &CheckRequest, way: Way) -> Result<(u16, Bytes), Failure> {
+    let stream = connect(way).await?;
     let mut client = http1::Builder::new();
     let (mut sender, connection) =
         client.max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;

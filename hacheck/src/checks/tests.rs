@@ -272,3 +272,29 @@ async fn a_mark_answers_for_the_registered_port_and_spares_the_service() {
     let answer = checker.answer(&marks, service.port, &request, Freshness::Cached, None).await;
     assert!(matches!(answer, Answer::Checked(outcome) if outcome.code == 200));
 }
+
+#[tokio::test]
+async fn a_local_port_that_refuses_is_asked_behind_its_proxy_and_a_foreign_one_is_not() {
+    let (_bound, port) = refusing_port();
+    let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let behind = listener.local_addr().unwrap();
+    for kind in [Kind::Tcp, Kind::Http] {
+        let checker = Checker::new(&CheckSettings::default());
+        let asked = request(kind, port, "/status");
+        let refused = checker.check_alone(&asked, Duration::from_secs(5)).await;
+        assert!(!refused.is_healthy(), "{refused:?}");
+        checker.set_detours([(port, behind)].into());
+        let foreign =
+            CheckRequest { host: Host::Other("127.0.0.1".parse().unwrap()), ..asked.clone() };
+        let refused = checker.check_alone(&foreign, Duration::from_secs(5)).await;
+        assert!(!refused.is_healthy(), "{refused:?}");
+        let check = tokio::spawn(async move { checker.check(&asked, Freshness::Now, None).await });
+        let (mut stream, _) = listener.accept().await.unwrap();
+        if kind == Kind::Http {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        }
+        let answered = check.await.unwrap();
+        assert!(answered.is_healthy(), "{answered:?}");
+    }
+}
