@@ -26,7 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long a master may be away while it starts itself over: it tries for 2 s to bind a port that
 /// another process holds.
-const MASTER_AWAY: Duration = Duration::from_secs(4);
+const MASTER_AWAY: Duration = Duration::from_secs(3);
 
 /// Why a configuration is not in force.
 #[derive(Debug, thiserror::Error)]
