@@ -164,7 +164,7 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// The opposite of [`decode`].
+/// Writes a text so that it can stand in a query.
 #[must_use]
 pub fn encode(text: &str) -> String {
     let piece = |byte: u8| {

@@ -216,3 +216,44 @@ async fn a_container_that_is_started_again_is_registered_with_its_new_port() -> 
     assert_eq!(scene.answering().await, BTreeSet::from([web.name.clone()]));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_container_that_survives_its_stop_signal_comes_back() -> Result {
+    let scene = Scene::new("{kind: embedded}", "docker: {stop_grace: 1s}\n", "")?;
+    let labels = [("smartstack.namespace", scene.namespace.as_str()), ("smartstack.port", "8888")];
+    let options = ["-p", "127.0.0.1::8888", "--stop-timeout", "1"];
+    let recipe =
+        Recipe { labels: &labels, linger_ms: 600_000, options: &options, ..Recipe::default() };
+    let stubborn = scene.docker.create(&unique("stubborn"), &recipe)?;
+    stubborn.start()?;
+    scene.until_served_by(1).await;
+    stubborn.kill("TERM")?;
+    scene.until("it is out", |report| states(report)[&stubborn.name] == "leaving").await;
+    scene.until("it is taken back", |report| states(report)[&stubborn.name] == "up").await;
+    scene.until_served_by(1).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_statistics_page_has_what_paasta_reads() -> Result {
+    let scene = Scene::embedded()?;
+    let web = scene.serve("web")?;
+    scene.until_served_by(1).await;
+    let (status, page) = web::get(scene.stats.number, "/;csv;norefresh").await?;
+    assert_eq!(status, 200);
+    let mut lines = page.lines();
+    let head: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    assert_eq!((head[0], head[head.len() - 1]), ("# pxname", ""));
+    let column = |name: &str| head.iter().position(|column| *column == name);
+    let name = format!("{NAME}_127.0.0.1:{}", web.port()?);
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    let row = rows.iter().find(|row| row[0] == scene.namespace && row[1] == name);
+    let row = row.unwrap_or_else(|| panic!("{name} is not in\n{page}"));
+    let value = |name: &str| column(name).map(|column| row[column]);
+    assert!(value("status").is_some_and(|status| status.starts_with("UP")), "{row:?}");
+    assert!(value("lastchg").is_some_and(|seconds| seconds.parse::<u64>().is_ok()), "{row:?}");
+    for name in ["svname", "check_status", "check_code", "check_duration"] {
+        assert!(value(name).is_some(), "{name} is missing in {head:?}");
+    }
+    Ok(())
+}

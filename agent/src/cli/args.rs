@@ -49,7 +49,7 @@ pub enum Command {
     /// Marks them down, takes their records out of the registry and lets the local HAProxy finish
     /// what is under way. Exit code: 0 when they are safe to stop, 1 when not yet.
     Drain {
-        /// SERVICE.NAMESPACE[:PORT], a container (name or id), or a local process.
+        /// SERVICE.NAMESPACE, SERVICE.NAMESPACE:PORT, a container (name or id), or a local process.
         target: String,
         /// Shown to everyone who asks why it is down.
         #[arg(short, long, default_value = "")]
