@@ -158,14 +158,19 @@ impl Follower {
             return Ok(());
         }
         let seen = inspect(docker, &id).await?;
-        self.take([(seen, id)]);
+        self.take([(seen, id)], None);
         self.leavers.save().await;
         Ok(())
     }
 
-    /// Takes what Docker says into the picture. Who was told to stop goes on leaving until it is
-    /// started anew, whichever process of ours heard it.
-    fn take(&mut self, seen: impl IntoIterator<Item = (Seen, TaskId)>) {
+    /// Takes what Docker says into the picture, in one step: a list without its containers would look
+    /// like a host without any. Who was told to stop goes on leaving until it is started anew,
+    /// whichever process of ours heard it.
+    fn take(
+        &mut self,
+        seen: impl IntoIterator<Item = (Seen, TaskId)>,
+        list: Option<&BTreeSet<TaskId>>,
+    ) {
         let mut news = Vec::new();
         for (seen, id) in seen {
             let Seen::Running(mut container) = seen else {
@@ -185,6 +190,11 @@ impl Follower {
             news.push((Seen::Running(container), id));
         }
         self.update(|containers| {
+            if let Some(ids) = list {
+                containers.link = Link::Connected;
+                containers.listed = true;
+                containers.running.retain(|id, _| ids.contains(id));
+            }
             for (seen, id) in news {
                 match seen {
                     Seen::Running(container) => {
@@ -259,12 +269,7 @@ impl Follower {
         let inspected = inspected.into_iter().collect::<Result<Vec<_>, Error>>()?;
         self.deadlines.retain(|id, _| ids.contains(id));
         self.leavers.keep_only(|id| ids.iter().any(|running| &*running.0 == id));
-        self.update(|containers| {
-            containers.link = Link::Connected;
-            containers.listed = true;
-            containers.running.retain(|id, _| ids.contains(id));
-        });
-        self.take(inspected);
+        self.take(inspected, Some(&ids));
         self.leavers.save().await;
         Ok(())
     }
