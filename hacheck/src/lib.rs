@@ -9,11 +9,14 @@
 //!
 //! [`server`] carries the requests and knows nothing of checks. The agent calls
 //! [`checks::Checker`] and [`marks::Marks`] in process and skips the HTTP part.
+//!
+//! [`client`] is the other end of it, for programs that drain tasks on many hosts.
 
 #![forbid(unsafe_code)]
 
 pub mod cache;
 pub mod checks;
+pub mod client;
 pub mod marks;
 pub mod names;
 pub mod network;
