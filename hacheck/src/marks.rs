@@ -6,6 +6,7 @@
 
 mod directory;
 mod disk;
+mod files;
 mod format;
 mod held;
 mod keeper;
@@ -37,6 +38,10 @@ pub use self::{
     mark::{Mark, Wish},
     table::MarkTable,
     time::{InvalidTime, UnixTime},
+};
+pub(crate) use self::{
+    files::{Fault, Files},
+    mark::Content,
 };
 use self::{
     held::Held,

@@ -46,9 +46,21 @@ pub enum MarkError {
     Stopped,
 }
 
+/// A mark for the disk.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) sequence: Sequence,
+    pub(super) mark: Arc<Mark>,
+    /// Nobody has said since when the mark holds, so an older one for the same reason goes on: a tool
+    /// may have written it a moment ago.
+    pub(super) renews: bool,
+    /// `None` for another try at what was refused.
+    pub(super) reply: Option<Reply>,
+}
+
 #[derive(Debug)]
 pub(super) enum Job {
-    Write(Sequence, Arc<Mark>, Option<Reply>),
+    Write(Write),
     Remove(Sequence, MarkKey, Reply),
     Read,
 }
@@ -71,10 +83,14 @@ pub(super) fn work(mut spool: Spool, mut jobs: mpsc::Receiver<Job>, done: &mpsc:
 
 fn carry_out(spool: &mut Spool, job: Job) -> Done {
     match job {
-        Job::Write(sequence, mark, reply) => {
+        Job::Write(Write { sequence, mark, renews, reply }) => {
             let path = spool.path(&mark.key);
-            let result = spool.write(&mark).map_err(|source| MarkError::Write { path, source });
-            Done::Write(sequence, mark, result, reply)
+            match spool.write(&mark, renews) {
+                Ok(written) => Done::Write(sequence, Arc::new(written), Ok(()), reply),
+                Err(source) => {
+                    Done::Write(sequence, mark, Err(MarkError::Write { path, source }), reply)
+                }
+            }
         }
         Job::Remove(sequence, key, reply) => {
             let path = spool.path(&key);

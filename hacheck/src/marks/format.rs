@@ -2,34 +2,34 @@
 
 use serde_json::{Map, Value};
 
-use super::{Mark, MarkKey, UnixTime};
+use super::{Content, UnixTime};
 
 /// What a file says, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Parsed {
-    pub(super) mark: Mark,
+    pub(super) content: Content,
     /// A fault that did not keep the file from being a mark.
     pub(super) fault: Option<&'static str>,
 }
 
 /// Reads a mark. Everything is one: whoever wrote the file wanted something to be down.
-pub(super) fn parse(key: MarkKey, content: &[u8]) -> Parsed {
-    let plain = |reason: String, fault| {
-        let mark = Mark { key: key.clone(), reason, expiration: None, creation: None };
-        Parsed { mark, fault }
+pub(super) fn parse(bytes: &[u8]) -> Parsed {
+    let plain = |reason: String, fault| Parsed {
+        content: Content { reason, expiration: None, creation: None },
+        fault,
     };
-    let Ok(text) = std::str::from_utf8(content) else {
-        let reason = String::from_utf8_lossy(content).into_owned();
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        let reason = String::from_utf8_lossy(bytes).into_owned();
         return plain(reason, Some("it is not UTF-8"));
     };
     match serde_json::from_str(text) {
-        Ok(Value::Object(fields)) => from_fields(key, &fields),
+        Ok(Value::Object(fields)) => from_fields(&fields),
         Ok(_) => plain(text.to_owned(), Some("it is JSON but no object")),
         Err(_) => plain(text.to_owned(), None),
     }
 }
 
-fn from_fields(key: MarkKey, fields: &Map<String, Value>) -> Parsed {
+fn from_fields(fields: &Map<String, Value>) -> Parsed {
     let mut fault = None;
     let mut time = |name| match fields.get(name) {
         None | Some(Value::Null) => None,
@@ -47,11 +47,11 @@ fn from_fields(key: MarkKey, fields: &Map<String, Value>) -> Parsed {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    Parsed { mark: Mark { key, reason, expiration, creation }, fault }
+    Parsed { content: Content { reason, expiration, creation }, fault }
 }
 
 /// Writes a mark as hacheck does: one JSON object on one line.
-pub(super) fn write(mark: &Mark) -> String {
+pub(super) fn write(mark: &Content) -> String {
     let time = |time: Option<UnixTime>| time.map_or(Value::Null, |time| time.seconds().into());
     let (reason, expiration) = (Value::from(mark.reason.as_str()), time(mark.expiration));
     let creation = time(mark.creation);
@@ -81,15 +81,15 @@ mod tests {
 
     use super::*;
 
-    fn mark(reason: &str, creation: Option<f64>, expiration: Option<f64>) -> Mark {
+    fn mark(reason: &str, creation: Option<f64>, expiration: Option<f64>) -> Content {
         let time = |seconds: Option<f64>| seconds.and_then(UnixTime::new);
         let (creation, expiration) = (time(creation), time(expiration));
-        Mark { key: MarkKey::All, reason: reason.into(), expiration, creation }
+        Content { reason: reason.into(), expiration, creation }
     }
 
     #[test]
     fn every_file_is_a_mark() {
-        let cases: [(&[u8], Mark, bool); 16] = [
+        let cases: [(&[u8], Content, bool); 16] = [
             (
                 br#"{"reason": "Drained by Paasta", "expiration": 1571234567.25, "creation": 1571234000.5}"#,
                 mark("Drained by Paasta", Some(1_571_234_000.5), Some(1_571_234_567.25)),
@@ -112,8 +112,8 @@ mod tests {
             (b"caf\xe9", mark("caf\u{fffd}", None, None), true),
         ];
         for (content, expected, faulty) in cases {
-            let parsed = parse(MarkKey::All, content);
-            assert_eq!(parsed.mark, expected, "{}", content.escape_ascii());
+            let parsed = parse(content);
+            assert_eq!(parsed.content, expected, "{}", content.escape_ascii());
             assert_eq!(parsed.fault.is_some(), faulty, "{}", content.escape_ascii());
         }
     }
@@ -128,7 +128,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_content_is_read_without_harm(content in prop::collection::vec(any::<u8>(), 0..200)) {
-            parse(MarkKey::All, &content);
+            parse(&content);
         }
 
         #[test]
@@ -140,7 +140,7 @@ mod tests {
             let mark = mark(&reason, creation, expiration);
             let written = write(&mark);
             prop_assert!(written.is_ascii() && !written.contains('\n'));
-            prop_assert_eq!(parse(MarkKey::All, written.as_bytes()), Parsed { mark, fault: None });
+            prop_assert_eq!(parse(written.as_bytes()), Parsed { content: mark, fault: None });
         }
     }
 }

@@ -18,7 +18,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     Mark, MarkError, MarkKey, MarkTable, UnixTime, Wish,
     directory::DirectoryWatch,
-    disk::{self, Done, Job, Reply},
+    disk::{self, Done, Job, Reply, Write},
     held::Held,
     ledger::Ledger,
     spool::{MAX_MARKS, Reading, Spool},
@@ -133,12 +133,13 @@ impl Keeper {
             let _ = reply.send(Err(MarkError::Full));
             return;
         }
+        let renews = wish.creation.is_none();
         let present = self.table.borrow().get(&key).map(Arc::clone);
         let mark = Arc::new(wish.over(present.as_deref(), key, UnixTime::now()));
         let sequence = self.ledger.next();
         self.ledger.wanted(sequence, &mark);
         self.publish();
-        self.ask_for(Job::Write(sequence, mark, Some(reply)));
+        self.ask_for(Job::Write(Write { sequence, mark, renews, reply: Some(reply) }));
     }
 
     /// Gives a change to the disk, or says that the disk is behind.
@@ -150,7 +151,7 @@ impl Keeper {
             }
             Err(refused) => refused.into_inner(),
         };
-        if let Job::Write(_, _, Some(reply)) | Job::Remove(_, _, reply) = refused {
+        if let Job::Write(Write { reply: Some(reply), .. }) | Job::Remove(_, _, reply) = refused {
             let _ = reply.send(Err(MarkError::Busy));
         }
     }
@@ -205,7 +206,7 @@ impl Keeper {
         if self.changing == 0 {
             let unsaved: Vec<_> = self.ledger.unsaved().map(|(s, m)| (s, Arc::clone(m))).collect();
             for (sequence, mark) in unsaved {
-                self.ask_for(Job::Write(sequence, mark, None));
+                self.ask_for(Job::Write(Write { sequence, mark, renews: false, reply: None }));
             }
         }
         self.next_reading = Instant::now() + READ_EVERY;

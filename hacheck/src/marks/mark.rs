@@ -17,6 +17,14 @@ pub struct Mark {
     pub creation: Option<UnixTime>,
 }
 
+/// What a mark file says, whatever its name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Content {
+    pub(crate) reason: String,
+    pub(crate) expiration: Option<UnixTime>,
+    pub(crate) creation: Option<UnixTime>,
+}
+
 /// The wish to hold something down.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wish {
@@ -33,20 +41,42 @@ impl Wish {
     pub const MAX_REASON: usize = 4096;
 
     /// The mark that carries out this wish where `present` is.
+    #[must_use]
+    pub fn over(self, present: Option<&Mark>, key: MarkKey, now: UnixTime) -> Mark {
+        Mark::of(key, self.renewing(present.map(Mark::content).as_ref(), now))
+    }
+
+    /// What the file is to say where `present` stands in it.
     ///
     /// A mark that is renewed for the identical reason keeps its creation: PaaSTA renews marks in
     /// every run and kills the task only when the mark is old enough (hacheck.md §9, §14.1).
-    #[must_use]
-    pub fn over(mut self, present: Option<&Mark>, key: MarkKey, now: UnixTime) -> Mark {
+    pub(crate) fn renewing(mut self, present: Option<&Content>, now: UnixTime) -> Content {
         self.reason.truncate(self.reason.floor_char_boundary(Self::MAX_REASON));
         let renewed = present.filter(|mark| !mark.is_expired(now) && mark.reason == self.reason);
         let kept = renewed.and_then(|mark| mark.creation);
         let creation = self.creation.or(kept).or(Some(now));
-        Mark { key, reason: self.reason, expiration: self.expiration, creation }
+        Content { reason: self.reason, expiration: self.expiration, creation }
+    }
+}
+
+impl Content {
+    /// Whether the mark is void; at the very moment of its expiration it still holds.
+    pub(crate) fn is_expired(&self, now: UnixTime) -> bool {
+        self.expiration.is_some_and(|expiration| expiration < now)
     }
 }
 
 impl Mark {
+    pub(super) fn of(key: MarkKey, content: Content) -> Self {
+        let Content { reason, expiration, creation } = content;
+        Self { key, reason, expiration, creation }
+    }
+
+    pub(super) fn content(&self) -> Content {
+        let Self { reason, expiration, creation, .. } = self;
+        Content { reason: reason.clone(), expiration: *expiration, creation: *creation }
+    }
+
     /// Whether the mark is void; at the very moment of its expiration it still holds.
     #[must_use]
     pub fn is_expired(&self, now: UnixTime) -> bool {

@@ -1,6 +1,11 @@
+use std::{io::Write, os::unix::fs::PermissionsExt};
+
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    files::{ABANDONED, UNFINISHED},
+    *,
+};
 
 fn spool() -> (TempDir, Spool) {
     let root = tempfile::tempdir().unwrap();
@@ -10,7 +15,10 @@ fn spool() -> (TempDir, Spool) {
 
 /// As an operator or an older program does it.
 fn put(spool: &Spool, name: &str, content: &str) {
-    fs::File::create(spool.directory.join(name)).unwrap().write_all(content.as_bytes()).unwrap();
+    fs::File::create(spool.files.directory().join(name))
+        .unwrap()
+        .write_all(content.as_bytes())
+        .unwrap();
 }
 
 fn reasons(reading: &Reading) -> BTreeMap<String, String> {
@@ -30,12 +38,12 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn a_written_mark_is_a_readable_file_and_leaves_nothing_beside_it() {
     let (_root, mut spool) = spool();
-    spool.write(&mark("svc:80", "drain")).unwrap();
-    let content = fs::read_to_string(spool.directory.join("svc:80")).unwrap();
+    spool.write(&mark("svc:80", "drain"), false).unwrap();
+    let content = fs::read_to_string(spool.files.directory().join("svc:80")).unwrap();
     assert_eq!(content, r#"{"reason": "drain", "expiration": null, "creation": 7.0}"#);
-    assert_eq!(mode(&spool.directory.join("svc:80")), 0o644);
-    assert_eq!(mode(&spool.directory), 0o750);
-    assert_eq!(fs::read_dir(spool.directory.join(UNFINISHED)).unwrap().count(), 0);
+    assert_eq!(mode(&spool.files.directory().join("svc:80")), 0o644);
+    assert_eq!(mode(spool.files.directory()), 0o750);
+    assert_eq!(fs::read_dir(spool.files.directory().join(UNFINISHED)).unwrap().count(), 0);
     let reading = spool.read(UnixTime::now()).unwrap();
     assert_eq!(reading.marks.len(), 1);
     assert!(reading.faults.is_empty(), "{:?}", reading.faults);
@@ -49,9 +57,10 @@ fn only_regular_files_of_sane_name_and_size_are_marks() {
     put(&spool, "array", "[]");
     put(&spool, "svc:1.tmp", "x");
     put(&spool, "large", &"x".repeat(65 * 1024));
-    fs::create_dir(spool.directory.join("directory")).unwrap();
-    std::os::unix::fs::symlink("nowhere", spool.directory.join("dangling")).unwrap();
-    nix::unistd::mkfifo(&spool.directory.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::create_dir(spool.files.directory().join("directory")).unwrap();
+    std::os::unix::fs::symlink("nowhere", spool.files.directory().join("dangling")).unwrap();
+    nix::unistd::mkfifo(&spool.files.directory().join("pipe"), nix::sys::stat::Mode::S_IRWXU)
+        .unwrap();
     let reading = spool.read(UnixTime::now()).unwrap();
     let expected = [("array", "[]"), ("empty", ""), ("svc", "why")];
     assert_eq!(reasons(&reading), expected.map(|(k, v)| (k.into(), v.into())).into());
@@ -66,8 +75,8 @@ fn an_expired_mark_is_deleted_and_one_that_expires_now_is_not() {
     put(&spool, "new", r#"{"expiration": 100}"#);
     let reading = spool.read(UnixTime::new(100.0).unwrap()).unwrap();
     assert_eq!(reasons(&reading).into_keys().collect::<Vec<_>>(), ["new"]);
-    assert!(!spool.directory.join("old").exists());
-    assert!(spool.directory.join("new").exists());
+    assert!(!spool.files.directory().join("old").exists());
+    assert!(spool.files.directory().join("new").exists());
 }
 
 #[test]
@@ -99,7 +108,7 @@ fn a_settled_file_is_not_read_twice_but_a_changed_one_is() {
 #[test]
 fn removing_what_is_not_there_is_no_error() {
     let (root, mut spool) = spool();
-    spool.write(&mark("svc", "")).unwrap();
+    spool.write(&mark("svc", ""), false).unwrap();
     spool.remove(&"svc".parse().unwrap()).unwrap();
     spool.remove(&"svc".parse().unwrap()).unwrap();
     fs::remove_dir_all(root.path().join("spool")).unwrap();
@@ -109,13 +118,13 @@ fn removing_what_is_not_there_is_no_error() {
 #[test]
 fn what_a_crash_left_half_written_is_cleared() {
     let (root, mut spool) = spool();
-    spool.write(&mark("svc", "")).unwrap();
+    spool.write(&mark("svc", ""), false).unwrap();
     put(&spool, ".unfinished~/1-1", "{");
     put(&spool, ".unfinished~/1-2", "{");
-    let old = fs::File::open(spool.directory.join(".unfinished~/1-1")).unwrap();
+    let old = fs::File::open(spool.files.directory().join(".unfinished~/1-1")).unwrap();
     old.set_modified(std::time::SystemTime::now() - 2 * ABANDONED).unwrap();
     let spool = Spool::open(&root.path().join("spool")).unwrap();
-    let left = fs::read_dir(spool.directory.join(UNFINISHED)).unwrap();
+    let left = fs::read_dir(spool.files.directory().join(UNFINISHED)).unwrap();
     let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["1-2"], "another program is writing this one");
 }
