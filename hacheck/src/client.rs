@@ -17,15 +17,13 @@ use std::{future::Future, sync::Arc};
 use futures_util::{StreamExt, future, stream};
 use tokio::sync::Semaphore;
 
+use self::gone::Gone;
+pub(crate) use self::http::{Ask, Client, Reply};
 pub use self::{
     answer::{State, Unreadable},
     fault::{DrainError, Fault},
     http::{HttpSettings, InvalidHeader},
     parameters::{InvalidParameters, Parameters},
-};
-use self::{
-    gone::Gone,
-    http::{Ask, Reply},
 };
 use crate::{marks::UnixTime, names::ServiceName};
 
@@ -47,7 +45,7 @@ pub struct Task {
 pub struct DrainMethod {
     registrations: Vec<ServiceName>,
     parameters: Parameters,
-    http: Arc<http::Client>,
+    http: Arc<Client>,
     turns: Arc<Semaphore>,
     tasks_at_once: usize,
 }
@@ -64,7 +62,7 @@ impl DrainMethod {
     ) -> Result<Self, InvalidHeader> {
         let turns = Arc::new(Semaphore::new(settings.at_once));
         let tasks_at_once = settings.at_once;
-        let http = Arc::new(http::Client::new(settings)?);
+        let http = Arc::new(Client::new(settings)?);
         Ok(Self { registrations, parameters, http, turns, tasks_at_once })
     }
 

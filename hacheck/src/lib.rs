@@ -10,7 +10,8 @@
 //! [`server`] carries the requests and knows nothing of checks. The agent calls
 //! [`checks::Checker`] and [`marks::Marks`] in process and skips the HTTP part.
 //!
-//! [`client`] is the other end of it, for programs that drain tasks on many hosts.
+//! [`client`] is the other end of it, for programs that drain tasks on many hosts; [`tools`] are the
+//! commands for people on the host itself.
 
 #![forbid(unsafe_code)]
 
@@ -24,6 +25,7 @@ pub mod routes;
 pub mod server;
 pub mod settings;
 pub mod target;
+pub mod tools;
 
 /// What `Server` and `User-Agent` headers call this program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -76,6 +76,14 @@ impl Fault {
         }
     }
 
+    /// With its cause, on one line.
+    pub(crate) fn explained(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+
     pub(super) fn refused(reply: &Reply) -> Self {
         Self::Refused { status: reply.status, text: shown(&reply.body) }
     }

@@ -80,6 +80,7 @@ pub(crate) struct Client {
     authorization: Option<HeaderValue>,
     connect_timeout: Duration,
     timeout: Duration,
+    max_body: usize,
 }
 
 impl Client {
@@ -93,7 +94,12 @@ impl Client {
             Ok(value)
         });
         let authorization = authorization.transpose()?;
-        Ok(Self { user_agent, authorization, connect_timeout, timeout })
+        Ok(Self { user_agent, authorization, connect_timeout, timeout, max_body: MAX_BODY })
+    }
+
+    /// Takes bodies of up to so many bytes.
+    pub(crate) fn with_body_limit(self, max_body: usize) -> Self {
+        Self { max_body, ..self }
     }
 
     pub(crate) async fn exchange(
@@ -107,7 +113,7 @@ impl Client {
         let connect = time::timeout(self.connect_timeout, connect(host, port)).await;
         let stream = connect.unwrap_or(Err(Fault::Gone(self.connect_timeout)))?;
         let request = self.request(host, port, ask, path)?;
-        let talk = time::timeout_at(deadline, converse(stream, request)).await;
+        let talk = time::timeout_at(deadline, converse(stream, request, self.max_body)).await;
         talk.unwrap_or(Err(Fault::Silent(self.timeout)))
     }
 
@@ -154,7 +160,11 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, Fault> {
     Err(Fault::Unreachable(Arc::new(refused)))
 }
 
-async fn converse(stream: TcpStream, request: Request<Full<Bytes>>) -> Result<Reply, Fault> {
+async fn converse(
+    stream: TcpStream,
+    request: Request<Full<Bytes>>,
+    max_body: usize,
+) -> Result<Reply, Fault> {
     let broken = |error: hyper::Error| Fault::Broken(error.to_string());
     let handshake =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
@@ -162,7 +172,7 @@ async fn converse(stream: TcpStream, request: Request<Full<Bytes>>) -> Result<Re
     let answer = async {
         let answer = sender.send_request(request).await.map_err(broken)?;
         let status = answer.status().as_u16();
-        Ok(Reply { status, body: receive(answer.into_body()).await? })
+        Ok(Reply { status, body: receive(answer.into_body(), max_body).await? })
     };
     let mut answer = std::pin::pin!(answer);
     tokio::select! {
@@ -174,13 +184,13 @@ async fn converse(stream: TcpStream, request: Request<Full<Bytes>>) -> Result<Re
     answer.await
 }
 
-async fn receive(mut body: Incoming) -> Result<Bytes, Fault> {
+async fn receive(mut body: Incoming, max_body: usize) -> Result<Bytes, Fault> {
     let mut received = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Fault::Broken(error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
-        if received.len() + data.len() > MAX_BODY {
-            return Err(Fault::Broken(format!("its body is longer than {MAX_BODY} bytes")));
+        if received.len() + data.len() > max_body {
+            return Err(Fault::Broken(format!("its body is longer than {max_body} bytes")));
         }
         received.extend_from_slice(&data);
     }
