@@ -11,16 +11,19 @@
 //! [`checks::Checker`] and [`marks::Marks`] in process and skips the HTTP part.
 //!
 //! [`client`] is the other end of it, for programs that drain tasks on many hosts; [`tools`] are the
-//! commands for people on the host itself.
+//! commands for people on the host itself, and [`program`] is the daemon that runs alone, without the
+//! agent, by the old [`config`] file.
 
 #![forbid(unsafe_code)]
 
 pub mod cache;
 pub mod checks;
 pub mod client;
+pub mod config;
 pub mod marks;
 pub mod names;
 pub mod network;
+pub mod program;
 pub mod routes;
 pub mod server;
 pub mod settings;

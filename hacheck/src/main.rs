@@ -1,15 +1,49 @@
 //! `hacheck`, and the tools that are links to it. Start-up only; the work is in the library.
 
-use std::{io, process::ExitCode};
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+};
 
-use hacheck::tools::{Caller, Output, Tool};
+use clap::Parser;
+use hacheck::{
+    program::{self, args::Args},
+    server::Inherited,
+    tools::{Caller, Output, Tool},
+};
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os();
-    let program = words.next().unwrap_or_default();
-    if let Some(tool) = Tool::of(&program) {
+    let name = words.next().unwrap_or_default();
+    if let Some(tool) = Tool::of(&name) {
         let output = Output { out: &mut io::stdout().lock(), err: &mut io::stderr().lock() };
         return tool.run(words, &Caller::of_this_process(), output).into();
     }
+    let inherited = Inherited::from_environment();
+    let Args { serve } = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help, or what is wrong; nobody to tell if that fails.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
+        }
+    };
+    match program::serve(&serve, inherited) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+/// What went wrong, with its causes.
+fn failed(error: &dyn Error) -> ExitCode {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    let _ = writeln!(io::stderr(), "hacheck: {text}");
     ExitCode::FAILURE
 }

@@ -3,6 +3,8 @@
 //! It knows nothing of what it serves. HAProxy speaks HTTP/1.0 without `Host` to it, and scripts built
 //! on netcat close their side before they read; both get their answer.
 
+mod inherited;
+
 use std::{
     convert::Infallible,
     fmt,
@@ -10,7 +12,10 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,11 +27,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
+
+pub use self::inherited::Inherited;
 
 /// What a handler answers.
 pub type Reply = Response<Full<Bytes>>;
@@ -35,6 +42,9 @@ pub type Reply = Response<Full<Bytes>>;
 const BACKLOG: i32 = 1024;
 /// Running out of file descriptors must not become a busy loop.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long a stop waits for the first request of a new connection.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Bounds of a server.
 #[derive(Clone, Copy, Debug)]
@@ -123,21 +133,30 @@ pub struct ListenError {
     source: io::Error,
 }
 
-/// Listens on `address`.
+/// Listens on `address`. To be called within the runtime that will serve.
+///
+/// # Errors
+/// As for [`bind`].
+pub fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let listener = bind(address)?;
+    TcpListener::from_std(listener).map_err(|source| ListenError { address, source })
+}
+
+/// Listens on `address` before any runtime does; several runtimes may serve clones of the listener.
 ///
 /// # Errors
 /// Somebody else listens there: without `SO_REUSEPORT` two programs never share a port in silence
 /// (hacheck.md §16.13). `SO_REUSEADDR` only takes over what the kernel still holds of a closed one.
-pub fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    let listen = || {
+pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener, ListenError> {
+    let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
-        TcpListener::from_std(socket.into())
+        Ok(socket.into())
     };
-    listen().map_err(|source| ListenError { address, source })
+    bind().map_err(|source| ListenError { address, source })
 }
 
 /// Serves until `stop`, then lets the requests under way finish.
@@ -218,7 +237,11 @@ where
 
     /// Answers the requests of one connection.
     async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
+        let (begun, begins) = (AtomicBool::new(false), Notify::new());
         let service = service_fn(|request| {
+            if !begun.swap(true, Ordering::Relaxed) {
+                begins.notify_one();
+            }
             let reply = (self.handle)(peer, request);
             async move { Ok::<_, Infallible>(reply.await) }
         });
@@ -236,6 +259,15 @@ where
         let ended = match ended {
             Some(ended) => Ok(ended),
             None => {
+                // A connection that was taken a moment ago: its request is on the way, and hyper
+                // would close it unanswered.
+                if !begun.load(Ordering::Relaxed) {
+                    tokio::select! {
+                        () = begins.notified() => {}
+                        _ = connection.as_mut() => return,
+                        () = time::sleep(FIRST_REQUEST) => {}
+                    }
+                }
                 connection.as_mut().graceful_shutdown();
                 time::timeout(self.limits.grace, connection).await
             }

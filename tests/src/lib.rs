@@ -2,6 +2,7 @@
 
 pub mod docker;
 pub mod dockerd;
+pub mod hacheck;
 pub mod host;
 pub mod ports;
 pub mod process;
@@ -17,6 +18,7 @@ pub mod zookeeper;
 
 pub use docker::{Docker, Service};
 pub use dockerd::Dockerd;
+pub use hacheck::Hacheck;
 pub use host::Host;
 pub use process::LocalProcess;
 pub use relay::Relay;

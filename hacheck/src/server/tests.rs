@@ -147,6 +147,20 @@ async fn a_stop_lets_requests_finish_and_refuses_new_ones() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_taken_before_a_stop_is_answered_even_if_it_speaks_after() {
+    let server = start(Limits::default());
+    let mut fresh = server.connect().await;
+    // Accepted in order: once this one is answered, the one before it has been taken too.
+    assert!(server.say("GET / HTTP/1.0\r\n\r\n").await.ends_with("127.0.0.1 /"));
+    server.stop.cancel();
+    while TcpStream::connect(server.address).await.is_ok() {}
+    fresh.write_all(b"GET /late HTTP/1.1\r\n\r\n").await.unwrap();
+    let answer = read(&mut fresh).await;
+    assert!(answer.ends_with("127.0.0.1 /late"), "{answer:?}");
+    time::timeout(PATIENCE, server.serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_refused_and_a_port_that_was_is_not() {
     let server = start(Limits::default());
     let error = listen(server.address).unwrap_err();
