@@ -14,6 +14,7 @@
 
 pub mod cache;
 pub mod checks;
+mod etag;
 pub mod marks;
 pub mod names;
 pub mod network;

@@ -92,7 +92,10 @@ fn request(kind: Kind, port: u16, path: &str) -> CheckRequest {
 
 fn checker(timeout: Duration) -> Checker {
     let cache_time = Duration::from_secs(60);
-    Checker::new(&CheckSettings { timeout, cache_time, ..CheckSettings::default() })
+    Checker::new(
+        &CheckSettings { timeout, cache_time, ..CheckSettings::default() },
+        Handle::current(),
+    )
 }
 
 async fn check(request: &CheckRequest) -> Arc<Outcome> {
@@ -135,7 +138,7 @@ async fn the_service_sees_the_path_as_received_and_the_copied_headers() {
     let mut request = service.request("/a%20b/%2F?c=d%26");
     let seen = check(&request).await;
     let expected = format!(
-        "GET /a%20b/%2F?c=d%26 HTTP/1.1\r\nuser-agent: hastate {}\r\nconnection: close\r\n\
+        "GET /a%20b/%2F?c=d%26 HTTP/1.1\r\nuser-agent: hastate {}\r\nconnection: keep-alive\r\n\
          host: 127.0.0.1:{}\r\n\r\n",
         crate::VERSION,
         service.port
@@ -279,7 +282,7 @@ async fn a_local_port_that_refuses_is_asked_behind_its_proxy_and_a_foreign_one_i
     let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
     let behind = listener.local_addr().unwrap();
     for kind in [Kind::Tcp, Kind::Http] {
-        let checker = Checker::new(&CheckSettings::default());
+        let checker = Checker::new(&CheckSettings::default(), Handle::current());
         let asked = request(kind, port, "/status");
         let refused = checker.check_alone(&asked, Duration::from_secs(5)).await;
         assert!(!refused.is_healthy(), "{refused:?}");
