@@ -33,7 +33,8 @@ const MAX_TURNS: usize = 5;
 /// Those of the connection; what the server refuses is an answer.
 pub(super) async fn ask(way: Way, login: Option<&Login>) -> Result<Answered, Failure> {
     let Some(login) = login else {
-        return Ok((500, Bytes::from_static(b"No MySQL username/password in the settings")));
+        // Spelled as it always was.
+        return Ok((500, Bytes::from_static(b"No MySQL username/pasword in config file")));
     };
     let mut server = Conversation { stream: connect(way).await?, sequence: 0 };
     let greeting = server.hear().await?;

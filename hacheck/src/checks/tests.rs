@@ -1,5 +1,8 @@
 //! Checks of real sockets.
 
+mod kept;
+mod protocols;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::{
@@ -24,20 +27,32 @@ impl Service {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        let answer = Arc::new(answer);
+        Self::silent(move |mut stream| {
+            let answer = Arc::clone(&answer);
+            async move {
+                let head = read_head(&mut stream).await;
+                answer(stream, head).await;
+            }
+        })
+        .await
+    }
+
+    /// One that waits for nothing before `talk` deals with a connection.
+    async fn silent<F>(talk: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::new(AtomicUsize::new(0));
-        let (counter, answer) = (Arc::clone(&connections), Arc::new(answer));
+        let counter = Arc::clone(&connections);
         let accepting = tokio::spawn(async move {
             let mut running = JoinSet::new();
             loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
                 counter.fetch_add(1, Ordering::SeqCst);
-                let answer = Arc::clone(&answer);
-                running.spawn(async move {
-                    let head = read_head(&mut stream).await;
-                    answer(stream, head).await;
-                });
+                running.spawn(talk(stream));
             }
         });
         let _accepting = tokio_util::task::AbortOnDropHandle::new(accepting);
