@@ -23,6 +23,7 @@ mod view;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hacheck::routes::Hacheck;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -39,6 +40,8 @@ type Reply = Response<Full<Bytes>>;
 #[derive(Clone, Debug)]
 pub struct Api {
     pub view: View,
+    /// For its metrics; its requests come in elsewhere.
+    pub hacheck: Hacheck,
 }
 
 /// Callers that send this header are programs, not a page of another site in somebody's browser.
@@ -59,7 +62,9 @@ impl Api {
             (&Method::GET, "/") => page::page(),
             (&Method::GET, "/status.json") => json(StatusCode::OK, &report::report(&self.view)),
             (&Method::GET, "/metrics") => {
-                typed(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(&self.view))
+                let of_hacheck = |registry: &mut _| self.hacheck.register_metrics(registry);
+                let text = metrics::text(&self.view, of_hacheck);
+                typed(StatusCode::OK, metrics::CONTENT_TYPE, text)
             }
             (&Method::GET, "/healthz") => text(StatusCode::OK, "OK\n"),
             (&Method::GET, "/safe-to-stop") => self.safe_to_stop(&query),

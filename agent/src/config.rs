@@ -16,7 +16,10 @@ use std::{
     time::Duration,
 };
 
-use hacheck::network::Network;
+use hacheck::{
+    network::Network,
+    settings::{Login, Secret},
+};
 
 use crate::{registry::Layout, synapse::guard};
 
@@ -120,6 +123,18 @@ pub struct Hacheck {
     pub targets: Vec<Network>,
     /// Request headers sent on to the service. Default `[Host]`.
     pub headers_to_copy: Vec<hyper::header::HeaderName>,
+    /// Whoever sends this as a bearer token may set marks from anywhere. Default: nobody.
+    pub token: Option<Secret>,
+    /// A header that tells the service its name. Default: none.
+    pub service_name_header: Option<hyper::header::HeaderName>,
+    /// Whether connections to services that allow it are used again. Default true.
+    pub keep_alive: bool,
+    /// Who to log in to MySQL as. Default: nobody.
+    pub mysql: Option<Login>,
+    /// Who to log in to Redis as. Default: nobody.
+    pub redis: Option<Login>,
+    /// Whether a mark on an instance is dropped when a newer container has its port. Default true.
+    pub drop_stale_marks: bool,
 }
 
 /// The admin interface.

@@ -13,6 +13,7 @@ pub mod local_tasks;
 pub mod publish;
 pub mod registrar;
 pub mod registrations;
+pub mod stale_marks;
 
 /// A task that cannot be registered (somewhere), and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

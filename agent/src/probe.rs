@@ -98,7 +98,7 @@ fn request(wish: &Registration) -> Result<CheckRequest, String> {
     let kind = match check.mode {
         Mode::Http => Kind::Http,
         Mode::Tcp => Kind::Tcp,
-        Mode::Https => return Err("healthcheck_mode https is not supported yet".to_owned()),
+        Mode::Https => Kind::Https,
     };
     let path_and_query: PathAndQuery = check
         .uri
@@ -147,6 +147,7 @@ mod tests {
             key: RegistrationKey { task: TaskId("t".into()), namespace },
             title: "t".to_owned(),
             life: String::new(),
+            created: None,
             port: NonZeroU16::MIN.get(),
             check: CheckSpec {
                 mode: Mode::Http,
@@ -166,7 +167,7 @@ mod tests {
         let hung = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let spool = tempfile::tempdir().unwrap();
         let (marks, _keeper) = Marks::open(spool.path()).await.unwrap();
-        let checker = Checker::new(&CheckSettings::default());
+        let checker = Checker::new(&CheckSettings::default(), tokio::runtime::Handle::current());
         let wish = wish(hung.local_addr().unwrap().port(), Duration::from_millis(200));
         let stranger = (checker.clone(), request(&wish).unwrap());
         let patient = tokio::spawn(async move {

@@ -3,11 +3,13 @@
 //! A check runs in a task of its own, so that it survives the client that asked first. Its answer
 //! lives from the moment it arrives: a slow service is not asked twice at once (hacheck.md §8).
 
-use std::{collections::HashMap, future::Future, hash::Hash, sync::Arc, time::Duration};
+use std::{
+    borrow::Borrow, collections::HashMap, future::Future, hash::Hash, sync::Arc, time::Duration,
+};
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::{sync::watch, time::Instant};
+use tokio::{runtime::Handle, sync::watch, time::Instant};
 
 /// How old an answer may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,9 @@ pub struct Statistics {
     pub hits: u64,
     /// Answered by a new check.
     pub misses: u64,
+    /// Of the hits, those that waited for a check under way. `/status` never showed it.
+    #[serde(skip)]
+    pub coalesced: u64,
 }
 
 /// A coalescing cache; share it in an `Arc`.
@@ -52,6 +57,8 @@ pub struct Cache<K, V> {
 
 #[derive(Debug)]
 struct Inner<K, V> {
+    /// Where checks run: not on the threads that answer from memory.
+    runtime: Handle,
     limits: Limits,
     weigh: fn(&K, &V) -> usize,
     state: Mutex<State<K, V>>,
@@ -86,16 +93,34 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Send + Sync + 'static,
 {
-    /// An empty cache, in which a key with its answer counts as `weigh` bytes.
+    /// An empty cache, in which a key with its answer counts as `weigh` bytes. Checks run on
+    /// `runtime`.
     #[must_use]
-    pub fn new(limits: Limits, weigh: fn(&K, &V) -> usize) -> Self {
+    pub fn new(runtime: Handle, limits: Limits, weigh: fn(&K, &V) -> usize) -> Self {
         let state = State {
             slots: HashMap::new(),
             bytes: 0,
             next_sweep: Instant::now(),
             statistics: Statistics::default(),
         };
-        Self { inner: Arc::new(Inner { limits, weigh, state: Mutex::new(state) }) }
+        Self { inner: Arc::new(Inner { runtime, limits, weigh, state: Mutex::new(state) }) }
+    }
+
+    /// The kept answer, if there is one: the way of almost every request, without a copy of its key.
+    #[must_use]
+    pub fn kept<Q>(&self, key: &Q, freshness: Freshness) -> Option<Arc<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let state = &mut *self.inner.state.lock();
+        let Some(Slot::Finished { at, answer, .. }) = state.slots.get(key) else { return None };
+        if !is_fresh(*at, Instant::now(), freshness, &self.inner.limits) {
+            return None;
+        }
+        state.statistics.gets += 1;
+        state.statistics.hits += 1;
+        Some(Arc::clone(answer))
     }
 
     /// The kept answer, or that of a check under way, or that of a new check.
@@ -141,7 +166,7 @@ where
         F: Future<Output = V> + Send + 'static,
     {
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move {
+        self.inner.runtime.spawn(async move {
             let answer = Arc::new(check.await);
             if remember {
                 let bytes = (inner.weigh)(&key, &answer);
@@ -159,10 +184,11 @@ impl<K: Eq + Hash, V> State<K, V> {
         match self.slots.get(key) {
             Some(Slot::Running(answer)) if is_alive(answer) => {
                 self.statistics.hits += 1;
+                self.statistics.coalesced += 1;
                 return Found::Running(answer.clone());
             }
             Some(Slot::Finished { at, answer, .. }) => {
-                if freshness == Freshness::Cached && now - *at < limits.lifetime {
+                if is_fresh(*at, now, freshness, limits) {
                     self.statistics.hits += 1;
                     return Found::Answer(Arc::clone(answer));
                 }
@@ -210,6 +236,10 @@ impl<K: Eq + Hash, V> State<K, V> {
             }
         });
     }
+}
+
+fn is_fresh(at: Instant, now: Instant, freshness: Freshness, limits: &Limits) -> bool {
+    freshness == Freshness::Cached && now - at < limits.lifetime
 }
 
 /// A sender that is gone without an answer means that the check panicked.

@@ -2,34 +2,52 @@
 //!
 //! [`Checker::check`] is the one way to an answer, for HTTP requests and for the agent in process:
 //! same cache, same limits. Each protocol is a module that turns a [`CheckRequest`] into a code and a
-//! body; a new one gets a [`Kind`] and an arm in [`Checker`]'s `ask`.
+//! body; a new one gets a [`Kind`] and an arm in [`Inner`]'s `ask`.
 
 mod connect;
+mod dialogue;
+mod grpc;
 mod http;
+mod http2;
+mod kept;
+mod key;
+mod kind;
+mod metrics;
+mod mysql;
 mod outcome;
+mod redis;
 mod request;
 mod slots;
+mod smtp;
 mod tcp;
+mod tls;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use prometheus_client::registry::Registry;
 use tokio::{
+    net::TcpStream,
+    runtime::Handle,
     sync::watch,
     time::{self, Instant},
 };
+use tokio_rustls::client::TlsStream;
 
-pub use self::{
-    connect::Detours,
-    outcome::Outcome,
-    request::{CheckRequest, Kind},
+pub(crate) use self::key::KeyWriter;
+pub use self::{connect::Detours, kind::Kind, outcome::Outcome, request::CheckRequest};
+use self::{
+    connect::{Way, connect},
+    kept::Kept,
+    key::CheckKey,
+    metrics::CheckMetrics,
+    outcome::{Answered, Failure},
+    slots::Slots,
 };
-use self::{connect::Way, outcome::Failure, request::CheckKey, slots::Slots};
 use crate::{
     cache::{Cache, Freshness, Limits, Statistics},
     marks::{Mark, MarkTable, UnixTime},
     names::Host,
-    settings::CheckSettings,
-    target::Target,
+    settings::{CheckSettings, Login},
 };
 
 /// Makes checks and remembers their answers for a short while; cheap to clone.
@@ -41,9 +59,14 @@ pub struct Checker {
 #[derive(Debug)]
 struct Inner {
     cache: Cache<CheckKey, Outcome>,
-    slots: Arc<Slots>,
+    slots: Slots,
     detours: watch::Sender<Arc<Detours>>,
     timeout: Duration,
+    kept: Arc<Kept<TcpStream>>,
+    kept_tls: Arc<Kept<TlsStream<TcpStream>>>,
+    mysql: Option<Login>,
+    redis: Option<Login>,
+    metrics: CheckMetrics,
 }
 
 /// What is known about an instance.
@@ -56,21 +79,30 @@ pub enum Answer {
 }
 
 impl Checker {
-    /// A checker with an empty cache.
+    /// A checker with an empty cache, whose checks run on `runtime`: best not on the threads that
+    /// answer requests, which would wait behind them.
     #[must_use]
-    pub fn new(settings: &CheckSettings) -> Self {
+    pub fn new(settings: &CheckSettings, runtime: Handle) -> Self {
         let limits = Limits {
             lifetime: settings.cache_time,
             entries: settings.cache_entries,
             bytes: settings.cache_bytes,
         };
-        let slots = Slots::new(settings.per_target, settings.in_total, settings.waiting);
-        let cache = Cache::new(limits, |key: &CheckKey, outcome: &Outcome| {
-            key.bytes() + outcome.body.len()
-        });
-        let timeout = settings.timeout;
-        let (slots, detours) = (Arc::new(slots), watch::Sender::default());
-        Self { inner: Arc::new(Inner { cache, slots, detours, timeout }) }
+        let weigh = |key: &CheckKey, outcome: &Outcome| key.bytes() + outcome.body.len();
+        let kept = if settings.keep_alive { settings.kept_connections } else { 0 };
+        Self {
+            inner: Arc::new(Inner {
+                cache: Cache::new(runtime, limits, weigh),
+                slots: Slots::new(settings),
+                detours: watch::Sender::default(),
+                timeout: settings.timeout,
+                kept: Kept::new(kept),
+                kept_tls: Kept::new(kept),
+                mysql: settings.mysql.clone(),
+                redis: settings.redis.clone(),
+                metrics: CheckMetrics::default(),
+            }),
+        }
     }
 
     /// Replaces the detours.
@@ -78,10 +110,9 @@ impl Checker {
         self.inner.detours.send_replace(Arc::new(detours));
     }
 
-    fn way(&self, request: &CheckRequest) -> Way {
-        let known = self.inner.detours.borrow();
-        let detour = known.get(&request.port).filter(|_| request.host == Host::Local);
-        Way { address: request.address(), detour: detour.copied() }
+    /// The answer that is remembered for the question that `write_key` writes, without a copy of it.
+    pub(crate) fn remembered(&self, key: &[u8], freshness: Freshness) -> Option<Arc<Outcome>> {
+        self.inner.cache.kept(key, freshness)
     }
 
     /// Asks the instance, or remembers what it said.
@@ -95,8 +126,9 @@ impl Checker {
         timeout: Option<Duration>,
     ) -> Arc<Outcome> {
         let check = || {
-            let (slots, way) = (Arc::clone(&self.inner.slots), self.way(request));
-            check(slots, request.clone(), way, timeout.unwrap_or(self.inner.timeout))
+            let (inner, request) = (Arc::clone(&self.inner), request.clone());
+            let timeout = timeout.unwrap_or(inner.timeout);
+            async move { inner.check(&request, timeout).await }
         };
         let outcome = self.inner.cache.get(&request.key(), freshness, check).await;
         // Only a bug of ours in the check leads here.
@@ -108,7 +140,7 @@ impl Checker {
     /// Asks the instance itself, past the cache and past everybody else's turn: for a caller who acts
     /// on the answer and must not wait behind strangers.
     pub async fn check_alone(&self, request: &CheckRequest, timeout: Duration) -> Outcome {
-        ask(request, self.way(request), timeout).await
+        self.inner.ask(request, timeout).await
     }
 
     /// Looks for a mark first, and asks the instance only without one (hacheck.md §4).
@@ -124,7 +156,7 @@ impl Checker {
         timeout: Option<Duration>,
     ) -> Answer {
         let now = UnixTime::now();
-        match marks.lookup(&request.service, registered_port, request.host, now) {
+        match marks.lookup(request.service.as_str(), registered_port, request.host, now) {
             Some(mark) => Answer::Marked(Arc::clone(mark)),
             None => Answer::Checked(self.check(request, freshness, timeout).await),
         }
@@ -141,36 +173,62 @@ impl Checker {
     pub fn waiting(&self) -> usize {
         self.inner.slots.waiting()
     }
-}
 
-/// One check, from the queue to the answer. The time in the queue is ours, not the service's.
-async fn check(slots: Arc<Slots>, request: CheckRequest, way: Way, timeout: Duration) -> Outcome {
-    let target = Target { host: request.host, port: request.port };
-    let Some(_slot) = slots.take(target).await else {
-        return Outcome::failed(request.kind, &Failure::Overloaded, Duration::ZERO);
-    };
-    ask(&request, way, timeout).await
-}
-
-async fn ask(request: &CheckRequest, way: Way, timeout: Duration) -> Outcome {
-    let started = Instant::now();
-    let answered = match request.kind {
-        Kind::Http => within(timeout, Failure::Silent(timeout), http::ask(request, way)).await,
-        Kind::Tcp => within(timeout, Failure::Unconnected(timeout), tcp::ask(way)).await,
-    };
-    let took = started.elapsed();
-    match answered {
-        Ok((code, body)) => Outcome { code, body, took, overloaded: false },
-        Err(failure) => Outcome::failed(request.kind, &failure, took),
+    /// Registers the metrics of checks and their cache as they are now.
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+        let inner = &*self.inner;
+        let kept = inner.kept.len() + inner.kept_tls.len();
+        inner.metrics.register(registry);
+        metrics::register_cache(registry, inner.cache.statistics());
+        metrics::register_turns(registry, inner.slots.waiting(), kept);
     }
 }
 
-async fn within<T>(
-    timeout: Duration,
-    late: Failure,
-    asking: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    time::timeout(timeout, asking).await.unwrap_or(Err(late))
+impl Inner {
+    /// One check, from the queue to the answer. The time in the queue is ours, not the service's.
+    async fn check(&self, request: &CheckRequest, timeout: Duration) -> Outcome {
+        let Some(_slot) = self.slots.take(request.target()).await else {
+            return Outcome::failed(request.kind, &Failure::Overloaded, Duration::ZERO);
+        };
+        self.ask(request, timeout).await
+    }
+
+    async fn ask(&self, request: &CheckRequest, timeout: Duration) -> Outcome {
+        let began = Instant::now();
+        let late = match request.kind {
+            Kind::Tcp | Kind::Smtp => Failure::Unconnected(timeout),
+            _ => Failure::Silent(timeout),
+        };
+        let answered = time::timeout(timeout, self.converse(request)).await;
+        let took = began.elapsed();
+        let outcome = match answered.unwrap_or(Err(late)) {
+            Ok((code, body)) => Outcome::answered(code, body, took),
+            Err(failure) => Outcome::failed(request.kind, &failure, took),
+        };
+        self.metrics.count(request.kind, &outcome);
+        outcome
+    }
+
+    async fn converse(&self, request: &CheckRequest) -> Result<Answered, Failure> {
+        let way = self.way(request);
+        // Boxed, so that a check of TCP does not take the memory of one over TLS.
+        match request.kind {
+            Kind::Http => Box::pin(http::ask(request, way, &self.kept, connect)).await,
+            Kind::Https => Box::pin(http::ask(request, way, &self.kept_tls, tls::open)).await,
+            Kind::H2c => Box::pin(http2::ask(request, way)).await,
+            Kind::Grpc => Box::pin(grpc::ask(request, way)).await,
+            Kind::Tcp => tcp::ask(way).await,
+            Kind::Smtp => Box::pin(smtp::ask(way)).await,
+            Kind::Mysql => Box::pin(mysql::ask(way, self.mysql.as_ref())).await,
+            Kind::Redis => Box::pin(redis::ask(way, self.redis.as_ref())).await,
+        }
+    }
+
+    fn way(&self, request: &CheckRequest) -> Way {
+        let known = self.detours.borrow();
+        let detour = known.get(&request.port).filter(|_| request.host == Host::Local);
+        Way { address: request.address(), detour: detour.copied() }
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod cache;
 pub mod checks;
 pub mod client;
 pub mod config;
+mod etag;
 pub mod marks;
 pub mod names;
 pub mod network;

@@ -48,7 +48,7 @@ use self::{
     keeper::Command,
     spool::{Reading, Spool},
 };
-use crate::names::{Host, ServiceName};
+use crate::names::Host;
 
 /// PaaSTA gives up reading after 10 s; it should rather hear that the disk is slow.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -106,7 +106,7 @@ impl Marks {
 
     /// The mark that holds an instance down now; see [`MarkTable::lookup`].
     #[must_use]
-    pub fn lookup(&self, service: &ServiceName, port: u16, host: Host) -> Option<Arc<Mark>> {
+    pub fn lookup(&self, service: &str, port: u16, host: Host) -> Option<Arc<Mark>> {
         self.table.borrow().lookup(service, port, host, UnixTime::now()).map(Arc::clone)
     }
 

@@ -12,6 +12,7 @@ mod serving;
 use std::{collections::BTreeSet, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
+    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinHandle,
@@ -189,9 +190,12 @@ impl Rooms {
     }
 }
 
+/// To be called within the runtime that is to make checks.
 fn hacheck(config: Config, marks: Marks, local: watch::Receiver<Arc<LocalAddresses>>) -> Hacheck {
-    let checker = Checker::new(&config.settings.checks);
-    Hacheck::new(config.settings, marks, checker, local)
+    let checker = Checker::new(&config.settings.checks, Handle::current());
+    // Nobody tells this program of containers; their networks can be listed as `targets`.
+    let (_, containers) = watch::channel(Arc::default());
+    Hacheck::new(config.settings, marks, checker, local, containers)
 }
 
 /// What ends the program.

@@ -1,38 +1,45 @@
 //! hacheck's HTTP interface:
 //!
-//! - `GET /http/SVC/PORT/REST`, `GET /tcp/SVC/PORT[/REST]`: marks, then a check;
+//! - `GET /http/SVC/PORT/REST` and the other protocols of [`Kind`]: marks, then a check;
 //! - `GET /spool/SVC/PORT[/REST]`: marks only; `POST` sets and removes them;
-//! - `GET /recent`, `/status`, `/status/count`: what has been asked.
+//! - `GET /recent`, `/status`, `/status/count`: what has been asked; `/metrics`.
 //!
 //! Paths, codes and bodies are those of hacheck.md §3 to §11; HAProxy, nerve and PaaSTA rely on them.
+//! Almost every request is answered from memory: on that way nothing is copied but the answer.
 
 mod answers;
 mod arguments;
 mod change;
+mod metrics;
 mod path;
+mod question;
 mod seen;
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use hyper::{
-    HeaderMap, Method, Request, StatusCode,
+    Method, Request, StatusCode,
     body::Body,
-    header::{self, HeaderName, HeaderValue},
-    http::{request::Parts, uri::PathAndQuery},
+    header::{self, HeaderMap, HeaderName},
+    http::request::Parts,
 };
+use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use self::{
     answers::Refusal,
     change::{Change, Gate},
+    metrics::{RequestMetrics, Verdict},
     path::{Instance, Route},
+    question::Question,
     seen::Seen,
 };
 use crate::{
     cache::{Freshness, Statistics},
-    checks::{Answer, CheckRequest, Checker, Kind},
+    checks::{Checker, Kind, Outcome},
+    etag,
     marks::{Mark, Marks, UnixTime},
     names::{LocalAddresses, ServiceName},
     server::{Peer, Reply},
@@ -57,8 +64,10 @@ struct Inner {
     marks: Marks,
     checker: Checker,
     local: watch::Receiver<Arc<LocalAddresses>>,
+    containers: watch::Receiver<Arc<HashSet<IpAddr>>>,
     gate: Gate,
     seen: Seen,
+    metrics: RequestMetrics,
     started: Instant,
 }
 
@@ -70,18 +79,41 @@ struct Status {
     outbound_request_queue_size: usize,
 }
 
+/// An answer, and what it says in a word.
+type Told = (Reply, Verdict);
+
+/// The instance that a request means.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    service: &'a str,
+    target: Target,
+}
+
 impl Hacheck {
     /// An interface to `marks` and `checker` on the host with the addresses `local`.
+    ///
+    /// Beside this host, instances at the addresses in `containers` may be checked: those of the
+    /// containers that run here.
     #[must_use]
     pub fn new(
         settings: Settings,
         marks: Marks,
         checker: Checker,
         local: watch::Receiver<Arc<LocalAddresses>>,
+        containers: watch::Receiver<Arc<HashSet<IpAddr>>>,
     ) -> Self {
-        let gate = Gate::new(settings.remote_marks.clone());
-        let (seen, started) = (Seen::default(), Instant::now());
-        Self { inner: Arc::new(Inner { settings, marks, checker, local, gate, seen, started }) }
+        let inner = Inner {
+            gate: Gate::new(settings.remote_marks.clone()),
+            settings,
+            marks,
+            checker,
+            local,
+            containers,
+            seen: Seen::default(),
+            metrics: RequestMetrics::default(),
+            started: Instant::now(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Answers one request.
@@ -90,18 +122,35 @@ impl Hacheck {
         B: Body<Data = Bytes>,
     {
         let (head, body) = request.into_parts();
-        let answered = self.inner.answer(peer, &head, body).await;
-        answered.unwrap_or_else(Reply::from)
+        let route = path::parse(head.uri.path());
+        let answered = self.inner.answer(peer, &head, route, body).await;
+        let (reply, verdict) = answered.unwrap_or_else(|refusal| {
+            let verdict = Verdict::of_refusal(refusal.status());
+            (refusal.into(), verdict)
+        });
+        let is_post = head.method == Method::POST;
+        self.inner.metrics.count(route.as_ref(), is_post, verdict);
+        reply
+    }
+
+    /// Registers everything that is counted here: requests, checks, their cache, and marks.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.inner.register_metrics(registry);
     }
 }
 
 impl Inner {
-    async fn answer<B>(&self, peer: Peer, head: &Parts, body: B) -> Result<Reply, Refusal>
+    async fn answer<B>(
+        &self,
+        peer: Peer,
+        head: &Parts,
+        route: Option<Route<'_>>,
+        body: B,
+    ) -> Result<Told, Refusal>
     where
         B: Body<Data = Bytes>,
     {
-        let route = path::parse(head.uri.path()).ok_or(Refusal::NotFound)?;
-        match (&head.method, route) {
+        match (&head.method, route.ok_or(Refusal::NotFound)?) {
             (&Method::GET, Route::Check { kind, instance, rest }) => {
                 self.check(peer, head, kind, instance, rest).await
             }
@@ -110,8 +159,9 @@ impl Inner {
                 self.change(peer, head, instance, body).await
             }
             (&Method::GET, Route::Recent) => self.recent(head),
-            (&Method::GET, Route::Status) => Ok(self.status()),
-            (&Method::GET, Route::Count) => Ok(answers::json(&self.seen.counts())),
+            (&Method::GET, Route::Status) => Ok(document(head, &self.status())),
+            (&Method::GET, Route::Count) => Ok(document(head, &self.seen.counts())),
+            (&Method::GET, Route::Metrics) => Ok((self.metrics_text(), Verdict::Up)),
             _ => Err(Refusal::Method),
         }
     }
@@ -123,35 +173,35 @@ impl Inner {
         kind: Kind,
         instance: Instance<'_>,
         rest: &str,
-    ) -> Result<Reply, Refusal> {
-        let (service, Target { host, port }) = self.asked(peer, head, instance)?;
-        let path_and_query = path_and_query(rest, head.uri.query())?;
-        let headers = match kind {
-            Kind::Http => self.copied(&head.headers, &service),
-            Kind::Tcp => Vec::new(),
-        };
-        let request = CheckRequest { kind, service, host, port, path_and_query, headers };
-        let marks = self.marks.table();
+    ) -> Result<Told, Refusal> {
+        let Asked { service, target } = self.asked(head, instance)?;
+        if let Some(mark) = self.marks.lookup(service, target.port, target.host) {
+            self.seen.note(service, peer, 503, UnixTime::now());
+            return Ok(marked(&mark));
+        }
+        let (query, headers) = (head.uri.query(), &head.headers);
+        let question = Question { kind, service, target, rest, query, headers };
         let freshness = freshness(&head.headers);
-        let answer = self.checker.answer(&marks, port, &request, freshness, None).await;
-        let (code, reply) = match answer {
-            Answer::Marked(mark) => marked(&mark),
-            Answer::Checked(outcome) => {
-                (outcome.code, answers::html(outcome.status(), outcome.body.clone()))
-            }
-        };
-        self.seen.answer(&request.service, peer, code, UnixTime::now());
-        Ok(reply)
+        if let Some(outcome) = question.remembered(&self.checker, &self.settings, freshness) {
+            self.seen.note(service, peer, outcome.code, UnixTime::now());
+            return Ok(checked(head, &outcome));
+        }
+        let request = question.to_request(&self.settings)?;
+        self.seen.ask(service, peer, UnixTime::now());
+        let outcome = self.checker.check(&request, freshness, None).await;
+        self.seen.answer(service, peer, outcome.code, UnixTime::now());
+        Ok(checked(head, &outcome))
     }
 
-    fn spool(&self, peer: Peer, head: &Parts, instance: Instance<'_>) -> Result<Reply, Refusal> {
-        let (service, Target { host, port }) = self.asked(peer, head, instance)?;
-        let (code, reply) = match self.marks.lookup(&service, port, host) {
+    fn spool(&self, peer: Peer, head: &Parts, instance: Instance<'_>) -> Result<Told, Refusal> {
+        let Asked { service, target } = self.asked(head, instance)?;
+        let mark = self.marks.lookup(service, target.port, target.host);
+        let code = if mark.is_some() { 503 } else { 200 };
+        self.seen.note(service, peer, code, UnixTime::now());
+        Ok(match mark {
             Some(mark) => marked(&mark),
-            None => (200, answers::html(StatusCode::OK, Bytes::new())),
-        };
-        self.seen.answer(&service, peer, code, UnixTime::now());
-        Ok(reply)
+            None => (answers::up(head, Bytes::new(), Some(&etag::OF_NOTHING)), Verdict::Up),
+        })
     }
 
     /// Sets or removes a mark. Answered when the disk has it: PaaSTA relies on marks that survive us.
@@ -161,11 +211,11 @@ impl Inner {
         head: &Parts,
         instance: Instance<'_>,
         body: B,
-    ) -> Result<Reply, Refusal>
+    ) -> Result<Told, Refusal>
     where
         B: Body<Data = Bytes>,
     {
-        self.gate.admit(peer)?;
+        self.gate.admit(peer, &head.headers)?;
         let key = change::key(instance)?;
         let change = change::read(head, body).await?;
         change::log(&change, &key, peer, head);
@@ -173,96 +223,52 @@ impl Inner {
             Change::Down(wish) => self.marks.set(key, wish).await?,
             Change::Up => self.marks.remove(key).await?,
         }
-        Ok(answers::html(StatusCode::OK, Bytes::new()))
+        Ok((answers::html(StatusCode::OK, Bytes::new()), Verdict::Up))
     }
 
-    fn recent(&self, head: &Parts) -> Result<Reply, Refusal> {
+    fn recent(&self, head: &Parts) -> Result<Told, Refusal> {
         let arguments = head.uri.query().unwrap_or_default().split('&');
         let threshold = arguments.filter_map(|pair| pair.strip_prefix("threshold=")).next_back();
         let threshold = threshold.map_or(Ok(RECENT), str::parse);
         let threshold = threshold.map_err(|_| Refusal::Number("threshold"))?;
-        Ok(answers::json(&self.seen.recent(threshold, UnixTime::now())))
+        Ok(document(head, &self.seen.recent(threshold, UnixTime::now())))
     }
 
-    fn status(&self) -> Reply {
-        answers::json(&Status {
+    fn status(&self) -> Status {
+        Status {
             cache: self.checker.statistics(),
             uptime: self.started.elapsed().as_secs_f64(),
             outbound_request_queue_size: self.checker.waiting(),
-        })
+        }
     }
 
-    /// The instance that a request means, noted as seen.
-    fn asked(
-        &self,
-        peer: Peer,
-        head: &Parts,
-        instance: Instance<'_>,
-    ) -> Result<(ServiceName, Target), Refusal> {
-        let service: ServiceName = instance.service.parse()?;
+    fn metrics_text(&self) -> Reply {
+        let mut registry = Registry::with_prefix("hacheck");
+        self.register_metrics(&mut registry);
+        metrics::text(&registry)
+    }
+
+    fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+        self.checker.register_metrics(registry);
+        metrics::register_marks(registry, self.marks.table().len());
+    }
+
+    /// The instance that a request means.
+    fn asked<'a>(&self, head: &Parts, instance: Instance<'a>) -> Result<Asked<'a>, Refusal> {
+        let service = ServiceName::check(instance.service)?;
         let port = parse_port(instance.port).ok_or_else(|| Refusal::Port(instance.port.into()))?;
         let text =
             |name| head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let (server_state, check_ip) = (text(SERVER_STATE), text(CHECK_IP));
-        let allowed = &self.settings.target_networks;
-        let target = target(
-            port,
-            server_state.as_deref(),
-            check_ip.as_deref(),
-            &self.local.borrow(),
-            allowed,
-        )?;
-        self.seen.ask(&service, peer, UnixTime::now());
-        Ok((service, target))
+        let allowed = |address: IpAddr| {
+            let listed = self.settings.target_networks.iter().any(|one| one.contains(address));
+            listed || self.containers.borrow().contains(&address)
+        };
+        let local = &self.local.borrow();
+        let target = target(port, server_state.as_deref(), check_ip.as_deref(), local, allowed)?;
+        Ok(Asked { service, target })
     }
-
-    /// The headers that the service is to see.
-    ///
-    /// A `Host` that is an address names hacheck and not the service: nerve sends `127.0.0.1:6666`,
-    /// HAProxy none. Left out, their checks are one (hacheck.md §16.3).
-    fn copied(&self, headers: &HeaderMap, service: &ServiceName) -> Vec<(HeaderName, HeaderValue)> {
-        let names = self.settings.http_headers_to_copy.iter();
-        let present = names.filter_map(|name| Some((name.clone(), joined(headers, name)?)));
-        let present = present.filter(|(name, value)| name != header::HOST || !is_address(value));
-        let own = self.settings.service_name_header.iter().filter_map(|name| {
-            // Every service name is a valid header value.
-            Some((name.clone(), HeaderValue::from_str(service.as_str()).ok()?))
-        });
-        present.chain(own).collect()
-    }
-}
-
-/// Whether a `Host` is an address or `localhost`, with or without a port.
-fn is_address(host: &HeaderValue) -> bool {
-    let Ok(text) = host.to_str() else { return false };
-    let name = match text.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => text,
-    };
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
-}
-
-/// The value of a header; several of one name become one, divided by commas (hacheck.md §6).
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    let rest: Vec<_> = values.collect();
-    if rest.is_empty() {
-        return Some(first.clone());
-    }
-    let values: Vec<_> = [first].into_iter().chain(rest).map(HeaderValue::as_bytes).collect();
-    HeaderValue::from_bytes(&values.join(&b","[..])).ok()
-}
-
-/// What to ask the service for: as received, after the port (hacheck.md §6, §16.8).
-fn path_and_query(rest: &str, query: Option<&str>) -> Result<PathAndQuery, Refusal> {
-    let slash = if rest.starts_with('/') { "" } else { "/" };
-    let text = match query.filter(|query| !query.is_empty()) {
-        Some(query) => format!("{slash}{rest}?{query}"),
-        None => format!("{slash}{rest}"),
-    };
-    PathAndQuery::try_from(text).map_err(|_| Refusal::Path)
 }
 
 /// Only this spelling of this header counts (hacheck.md §4).
@@ -273,8 +279,26 @@ fn freshness(headers: &HeaderMap) -> Freshness {
     }
 }
 
-fn marked(mark: &Mark) -> (u16, Reply) {
-    (503, answers::html(StatusCode::SERVICE_UNAVAILABLE, mark.text()))
+fn marked(mark: &Mark) -> Told {
+    (answers::html(StatusCode::SERVICE_UNAVAILABLE, mark.text()), Verdict::Marked)
+}
+
+fn checked(head: &Parts, outcome: &Outcome) -> Told {
+    let (status, body) = (outcome.status(), outcome.body.clone());
+    let verdict = match outcome.is_healthy() {
+        true => Verdict::Up,
+        false if outcome.overloaded => Verdict::Failed,
+        false => Verdict::Down,
+    };
+    let reply = match status {
+        StatusCode::OK => answers::up(head, body, outcome.etag()),
+        _ => answers::html(status, body),
+    };
+    (reply, verdict)
+}
+
+fn document(head: &Parts, document: &impl Serialize) -> Told {
+    (answers::json(head, document), Verdict::Up)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Every setting with its default.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{fmt, num::NonZeroU32, time::Duration};
 
 use hyper::header::{self, HeaderName};
 
@@ -23,7 +23,7 @@ pub struct Settings {
 }
 
 /// Settings of checks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CheckSettings {
     /// How long an answer is used; default 1 s, as in the fleet.
     pub cache_time: Duration,
@@ -40,6 +40,61 @@ pub struct CheckSettings {
     pub in_total: usize,
     /// Checks that wait for their turn; default 10,000. More are answered at once.
     pub waiting: usize,
+    /// Checks of one host and port that begin in a second; default 100, after a burst of as many
+    /// again. More wait for their turn: a client that invents paths or headers, each of which is a
+    /// check of its own, must not drown the service.
+    pub per_target_per_second: NonZeroU32,
+    /// Checks that begin in a second on this host in all; default 20,000.
+    pub per_second: NonZeroU32,
+    /// Whether to keep the connection to a service that says that it may be kept; default true.
+    pub keep_alive: bool,
+    /// Connections kept at most, of each kind; default 1,000.
+    pub kept_connections: usize,
+    /// Who to log in to MySQL as; default: nobody, and `/mysql` answers 500 (hacheck.md §7).
+    pub mysql: Option<Login>,
+    /// Who to log in to Redis as before the `PING`; default: nobody.
+    pub redis: Option<Login>,
+}
+
+/// A name and its password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Who; may be empty where the server knows only a password.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// A text that no log and no answer shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` out of sight.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for whoever has to send it or compare it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `other` is the same text. Takes as long for a wrong guess as for a good one.
+    #[must_use]
+    pub fn is(&self, other: &[u8]) -> bool {
+        let own = self.0.as_bytes();
+        let differences = own.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
+        own.len() == other.len() && differences == 0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// Who may set marks over HTTP, and how fast.
@@ -47,6 +102,9 @@ pub struct CheckSettings {
 pub struct RemoteMarks {
     /// Networks beside loopback; default: none.
     pub allow: Vec<Network>,
+    /// Whoever sends `Authorization: Bearer` with this may, from anywhere; default: nobody. It
+    /// travels in clear text, so it helps against mistakes and not against a listener on the wire.
+    pub token: Option<Secret>,
     /// Changes per second of one client; default 200.
     pub per_second: NonZeroU32,
     /// Changes of one client at once; default 1,000. PaaSTA kills the tasks of a refused drain, so
@@ -76,13 +134,39 @@ impl Default for CheckSettings {
             per_target: 4,
             in_total: 1000,
             waiting: 10_000,
+            per_target_per_second: number(100),
+            per_second: number(20_000),
+            keep_alive: true,
+            kept_connections: 1000,
+            mysql: None,
+            redis: None,
         }
     }
 }
 
 impl Default for RemoteMarks {
     fn default() -> Self {
-        let number = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MAX);
-        Self { allow: Vec::new(), per_second: number(200), burst: number(1000) }
+        Self { allow: Vec::new(), token: None, per_second: number(200), burst: number(1000) }
+    }
+}
+
+/// A limit of ours, none of which is 0.
+fn number(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_knows_itself_and_does_not_show_itself() {
+        let secret = Secret::new("s3cret");
+        assert!(secret.is(b"s3cret"));
+        for other in [&b""[..], b"s3cre", b"s3cret ", b"S3cret"] {
+            assert!(!secret.is(other), "{other:?}");
+        }
+        let login = Login { user: "me".into(), password: secret };
+        assert_eq!(format!("{login:?}"), r#"Login { user: "me", password: *** }"#);
     }
 }

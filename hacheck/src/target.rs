@@ -1,10 +1,9 @@
 //! Which host and port a request means: the path's port, unless HAProxy or nerve say otherwise in a
 //! header (hacheck.md §5).
 
-use crate::{
-    names::{Host, LocalAddresses},
-    network::Network,
-};
+use std::net::IpAddr;
+
+use crate::names::{Host, LocalAddresses};
 
 /// Where one instance listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,8 +22,8 @@ pub enum RefusedTarget {
     Port(String),
     /// A header names a host that is not to be reached through here (hacheck.md §16.14).
     #[error(
-        "`{0}` is neither an address of this host nor in an allowed network, so it is not checked \
-         from here"
+        "`{0}` is neither an address of this host or of one of its containers nor in an allowed \
+         network, so it is not checked from here"
     )]
     Host(String),
 }
@@ -56,13 +55,13 @@ impl<'a> ServerState<'a> {
 /// `X-Nerve-Check-IP`.
 ///
 /// # Errors
-/// The header's port is no port, or its host is neither this one nor in an `allowed` network.
+/// The header's port is no port, or its host is neither this one nor at an `allowed` address.
 pub fn target(
     port: u16,
     server_state: Option<&str>,
     check_ip: Option<&str>,
     local: &LocalAddresses,
-    allowed: &[Network],
+    allowed: impl Fn(IpAddr) -> bool,
 ) -> Result<Target, RefusedTarget> {
     let state = server_state.map(ServerState::parse).unwrap_or_default();
     let present = |text: &&str| !text.is_empty();
@@ -74,9 +73,7 @@ pub fn target(
         None => Host::Local,
         Some(text) => match local.host(text) {
             Some(Host::Local) => Host::Local,
-            Some(Host::Other(address)) if allowed.iter().any(|n| n.contains(address)) => {
-                Host::Other(address)
-            }
+            Some(Host::Other(address)) if allowed(address) => Host::Other(address),
             _ => return Err(RefusedTarget::Host(shown(text))),
         },
     };
@@ -105,7 +102,8 @@ mod tests {
 
     fn parse(server_state: Option<&str>, check_ip: Option<&str>) -> Result<Target, RefusedTarget> {
         let local = LocalAddresses::new(["192.0.2.2".parse().unwrap()], None);
-        target(80, server_state, check_ip, &local, &["10.4.0.0/16".parse().unwrap()])
+        let allowed: crate::network::Network = "10.4.0.0/16".parse().unwrap();
+        target(80, server_state, check_ip, &local, |address| allowed.contains(address))
     }
 
     #[test]

@@ -35,7 +35,7 @@ async fn it_serves_on_every_port_from_one_cache_and_stops_in_order() -> Result {
         hacheck.write("hacheck.yaml", "cache_time: 3600\nhttp_headers_to_copy: [X-Mode]\n")?;
     let words = [&ports[..], &[config.to_str().ok_or("a strange path")?]].concat();
     let mut running = hacheck.start(&words).await?;
-    let path = format!("/http/web.main/{}/status", service);
+    let path = format!("/http/web.main/{service}/status");
     assert_eq!(web::get(hacheck.port.number, &path).await?, (200, "well".to_owned()));
     let sets = async || -> std::result::Result<u64, web::Error> {
         let (_, status) = web::get(second.number, "/status").await?;

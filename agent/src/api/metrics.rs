@@ -22,14 +22,15 @@ struct ByStage {
     stage: &'static str,
 }
 
-/// All metrics as text.
+/// All metrics as text; `of_hacheck` adds those of hacheck's own interface.
 #[must_use]
-pub(super) fn text(view: &View) -> String {
+pub(super) fn text(view: &View, of_hacheck: impl FnOnce(&mut Registry)) -> String {
     let mut registry = Registry::with_prefix("smartstack");
     links(view, &mut registry);
     tasks(view, &mut registry);
     refusals(view, &mut registry);
     haproxy(view, &mut registry);
+    of_hacheck(registry.sub_registry_with_prefix("hacheck"));
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = encode(&mut text, &registry);
@@ -57,6 +58,11 @@ fn links(view: &View, registry: &mut Registry) {
     let doubted = view.doubted.borrow().len();
     gauge(registry, "namespaces_doubted", "Namespaces whose sudden loss is not believed", doubted);
     gauge(registry, "marks", "Marks in force on this host", view.marks.table().len());
+    registry.register(
+        "stale_marks",
+        "Marks found that were older than the container with their port",
+        view.stale_marks.clone(),
+    );
 }
 
 fn tasks(view: &View, registry: &mut Registry) {
@@ -137,7 +143,7 @@ mod tests {
         let counters =
             Counters { runtime_refusals: 3, template_failures: 2, ..Counters::default() };
         let status = Status { refused: vec![refused], counters, ..Status::default() };
-        let text = text(&view(catalog([]), status).await);
+        let text = text(&view(catalog([]), status).await, |_| ());
         for line in [
             "smartstack_refused{stage=\"haproxy\"} 1",
             "smartstack_haproxy_runtime_refusals_total 3",

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Instant};
 
 use hacheck::marks::Marks;
+use prometheus_client::metrics::counter::Counter;
 use soa_configs::Namespace;
 use tokio::sync::watch;
 
@@ -39,4 +40,6 @@ pub struct View {
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
     pub haproxy: watch::Receiver<Arc<haproxy::Status>>,
     pub marks: Marks,
+    /// Marks found that are older than the container with their port.
+    pub stale_marks: Counter,
 }

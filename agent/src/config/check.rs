@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use hacheck::settings::{Login, Secret};
 use hyper::header::HOST;
 use serde_yaml::Spanned;
 use soa_configs::{Cluster, Place};
@@ -17,7 +18,8 @@ use super::{
     Admin, Config, Docker, Hacheck, Host, Locations, Log, LogFormat, Problem, Registry,
     RegistryKind, assume,
     raw::{
-        Raw, RawGuard, RawHacheck, RawHaproxy, RawHost, RawLocations, RawLog, RawRegistry, Text,
+        Raw, RawGuard, RawHacheck, RawHaproxy, RawHost, RawLocations, RawLog, RawLogin,
+        RawRegistry, Text,
     },
     values::Span,
 };
@@ -340,7 +342,29 @@ impl Problems {
                 None => vec![HOST],
                 Some(_) => self.list("hacheck.headers_to_copy", raw.headers_to_copy.as_ref()),
             },
+            token: self.token(&raw.remote_marks.token),
+            service_name_header: raw.service_name_header.as_ref().and_then(|text| {
+                let name = text.value.parse().ok();
+                if name.is_none() {
+                    let shown = format!("`{}` is no header", text.value.escape_debug());
+                    self.add(Some(text), "hacheck.service_name_header", shown);
+                }
+                name
+            }),
+            keep_alive: raw.keep_alive.unwrap_or(true),
+            mysql: raw.mysql.map(login),
+            redis: raw.redis.map(login),
+            drop_stale_marks: raw.drop_stale_marks.unwrap_or(true),
         }
+    }
+
+    /// An empty token would let everybody in.
+    fn token(&mut self, text: &Text) -> Option<Secret> {
+        let text = text.as_ref()?;
+        if text.value.is_empty() {
+            self.add(Some(text), "hacheck.remote_marks.token", "must not be empty");
+        }
+        Some(Secret::new(text.value.as_str()))
     }
 
     fn haproxy(
@@ -389,6 +413,10 @@ impl Problems {
             default
         })
     }
+}
+
+fn login(raw: RawLogin) -> Login {
+    Login { user: raw.user, password: Secret::new(raw.password) }
 }
 
 /// Whether this host has been, or is meant to be, one of a fleet.

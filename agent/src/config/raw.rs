@@ -83,12 +83,26 @@ pub(super) struct RawHacheck {
     pub(super) remote_marks: RawRemoteMarks,
     pub(super) targets: Option<Spanned<Vec<String>>>,
     pub(super) headers_to_copy: Option<Spanned<Vec<String>>>,
+    pub(super) service_name_header: Text,
+    pub(super) keep_alive: Option<bool>,
+    pub(super) mysql: Option<RawLogin>,
+    pub(super) redis: Option<RawLogin>,
+    pub(super) drop_stale_marks: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLogin {
+    #[serde(default)]
+    pub(super) user: String,
+    pub(super) password: String,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawRemoteMarks {
     pub(super) allow: Option<Spanned<Vec<String>>>,
+    pub(super) token: Text,
 }
 
 #[derive(Default, Deserialize)]

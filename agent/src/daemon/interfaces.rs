@@ -1,6 +1,12 @@
 //! The doors of the agent: hacheck's port, the admin port and the admin socket.
 
-use std::{io, net::SocketAddr, path::Path};
+use std::{
+    collections::HashSet,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use hacheck::{
@@ -10,7 +16,10 @@ use hacheck::{
     server::{Limits, Listener, listen, serve},
     settings::{CheckSettings, RemoteMarks, Settings},
 };
-use tokio::{net::UnixListener, sync::oneshot};
+use tokio::{
+    net::UnixListener,
+    sync::{oneshot, watch},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,15 +34,19 @@ pub(super) fn settings(config: &Config) -> Settings {
         checks: CheckSettings {
             cache_time: config.hacheck.cache,
             timeout: config.hacheck.timeout,
+            keep_alive: config.hacheck.keep_alive,
+            mysql: config.hacheck.mysql.clone(),
+            redis: config.hacheck.redis.clone(),
             ..CheckSettings::default()
         },
         remote_marks: RemoteMarks {
             allow: config.hacheck.remote_marks.clone(),
+            token: config.hacheck.token.clone(),
             ..RemoteMarks::default()
         },
         target_networks: config.hacheck.targets.clone(),
         http_headers_to_copy: config.hacheck.headers_to_copy.clone(),
-        ..Settings::default()
+        service_name_header: config.hacheck.service_name_header.clone(),
     }
 }
 
@@ -44,14 +57,22 @@ pub(super) fn settings(config: &Config) -> Settings {
 pub(super) async fn open(
     config: &Config,
     checker: &Checker,
+    container_addresses: watch::Receiver<Arc<HashSet<IpAddr>>>,
     view: &View,
     tasks: &mut Supervisor,
 ) -> anyhow::Result<()> {
     let (addresses_task, addresses) = LocalAddressesTask::start().await;
     tasks.spawn("local addresses", |stop| addresses_task.run(stop));
-    let hacheck = Hacheck::new(settings(config), view.marks.clone(), checker.clone(), addresses);
+    let hacheck = Hacheck::new(
+        settings(config),
+        view.marks.clone(),
+        checker.clone(),
+        addresses,
+        container_addresses,
+    );
+    let metrics = hacheck.clone();
     open_hacheck(config.hacheck.listen, hacheck, tasks).await?;
-    let api = Api { view: view.clone() };
+    let api = Api { view: view.clone(), hacheck: metrics };
     open_admin(listen(config.admin.listen)?.into(), api.clone(), tasks);
     let socket = &config.admin.socket;
     let listener =

@@ -1,11 +1,20 @@
 //! Opens every room and joins them: each gets the receivers of the rooms before it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::Context;
 use hacheck::{checks::Checker, marks::Marks};
+use prometheus_client::metrics::counter::Counter;
 use soa_configs::{Namespace, Place};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::interfaces;
@@ -14,7 +23,7 @@ use crate::{
     config::{Config, RegistryKind},
     nerve::{
         self,
-        containers::{Containers, detours},
+        containers::{Containers, addresses, detours},
         health::HealthMap,
         publish::Away,
         registrations::{HostIdentity, Registrations},
@@ -96,6 +105,7 @@ impl Slots {
             doubted: self.doubted.receiver.clone(),
             catalog: self.catalog.receiver.clone(),
             haproxy: self.haproxy.receiver.clone(),
+            stale_marks: Counter::default(),
             marks,
         }
     }
@@ -115,11 +125,12 @@ pub(super) async fn open(config: &Config, tasks: &mut Supervisor) -> anyhow::Res
     tokio::fs::create_dir_all(state_dir)
         .await
         .with_context(|| format!("cannot use {} for state", state_dir.display()))?;
-    let checker = Checker::new(&interfaces::settings(config).checks);
+    let checker = Checker::new(&interfaces::settings(config).checks, Handle::current());
     let (marks, marks_keeper) = Marks::open(&config.hacheck.spool).await?;
     let slots = Slots::new();
     let view = slots.view(config, Arc::clone(&host), marks.clone());
-    interfaces::open(config, &checker, &view, tasks).await?;
+    let container_addresses = Slot::new();
+    interfaces::open(config, &checker, container_addresses.receiver, &view, tasks).await?;
     tasks.spawn("marks", |stop| marks_keeper.run(stop));
     follow_soa(config, slots.soa.sender, tasks);
     follow_tasks(
@@ -130,7 +141,15 @@ pub(super) async fn open(config: &Config, tasks: &mut Supervisor) -> anyhow::Res
         slots.registrations.sender,
         tasks,
     );
-    follow_detours(&checker, view.containers.clone(), tasks);
+    follow_containers(&checker, view.containers.clone(), container_addresses.sender, tasks);
+    let settings = nerve::stale_marks::Settings {
+        drop: config.hacheck.drop_stale_marks,
+        found: view.stale_marks.clone(),
+    };
+    let (tasks_here, marks_here) = (slots.registrations.receiver.clone(), marks.clone());
+    tasks.spawn("stale marks", |stop| {
+        nerve::stale_marks::run(settings, tasks_here, marks_here, stop)
+    });
     let probe = Probe::new(checker, marks);
     let (registrations, health) = (slots.registrations.receiver, slots.health);
     let watched = registrations.clone();
@@ -181,16 +200,22 @@ fn follow_soa(config: &Config, sender: watch::Sender<Arc<Soa>>, tasks: &mut Supe
     tasks.spawn("soa-configs", |stop| soa::follow(settings, sender, stop));
 }
 
-/// Tells the checker how to reach containers while Docker's own proxies are away.
-fn follow_detours(
+/// Tells hacheck where containers are: how to reach them while Docker's own proxies are away, and
+/// which addresses beside the host's own may be asked.
+fn follow_containers(
     checker: &Checker,
     mut containers: watch::Receiver<Arc<Containers>>,
+    current: watch::Sender<Arc<HashSet<IpAddr>>>,
     tasks: &mut Supervisor,
 ) {
     let checker = checker.clone();
-    tasks.spawn("detours", |stop| async move {
+    tasks.spawn("container addresses", |stop| async move {
         loop {
-            checker.set_detours(detours(&containers.borrow_and_update()));
+            {
+                let containers = containers.borrow_and_update();
+                checker.set_detours(detours(&containers));
+                current.send_replace(Arc::new(addresses(&containers)));
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = containers.changed() => if changed.is_err() { return },

@@ -1,13 +1,14 @@
 //! Containers as this agent sees them: a small checked picture of what Docker says.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use bollard::models::{ContainerInspectResponse, PortMap};
+use hacheck::marks::UnixTime;
 
 use crate::registry::TaskId;
 
@@ -15,7 +16,7 @@ use crate::registry::TaskId;
 const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The running containers of this host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Containers {
     pub link: Link,
     /// True once the daemon has been listed; what is in `running` stands while it is away.
@@ -36,13 +37,19 @@ impl Containers {
 pub fn detours(containers: &Containers) -> BTreeMap<u16, SocketAddr> {
     let mut detours = BTreeMap::new();
     for container in containers.running.values() {
-        let Some(address) = container.address else { continue };
+        let Some(&address) = container.addresses.first() else { continue };
         for (inside, bindings) in &container.published {
             let behind = SocketAddr::new(address, *inside);
             detours.extend(bindings.iter().map(|binding| (binding.port, behind)));
         }
     }
     detours
+}
+
+/// The addresses of the containers themselves.
+#[must_use]
+pub fn addresses(containers: &Containers) -> HashSet<IpAddr> {
+    containers.running.values().flat_map(|container| &container.addresses).copied().collect()
 }
 
 /// Whether Docker answers.
@@ -59,18 +66,20 @@ pub enum Link {
 }
 
 /// One running container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Container {
     pub id: TaskId,
     /// Without Docker's leading `/`.
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub env: BTreeMap<String, String>,
+    /// When it was made. It stays the same over restarts of the container.
+    pub created: Option<UnixTime>,
     /// When it was started: another life of a restarted container has another one.
     pub started_at: String,
     pub host_network: bool,
-    /// Its own address on one of its networks.
-    pub address: Option<IpAddr>,
+    /// Its own addresses, one on each of its networks.
+    pub addresses: Vec<IpAddr>,
     /// Container port (tcp) → where it is published on this host.
     pub published: BTreeMap<u16, Vec<Published>>,
     pub stop_signal: Option<String>,
@@ -108,15 +117,16 @@ impl Container {
             .network_settings
             .map_or((None, None), |settings| (settings.ports, settings.networks));
         let networks = networks.into_iter().flat_map(HashMap::into_values);
-        let mut addresses = networks.filter_map(|network| network.ip_address?.parse().ok());
+        let addresses = networks.filter_map(|network| network.ip_address?.parse().ok());
         Some(Self {
             id: TaskId(answer.id?.into()),
             name: answer.name.unwrap_or_default().trim_start_matches('/').to_owned(),
             labels: config.labels.unwrap_or_default().into_iter().collect(),
+            created: answer.created.as_deref().and_then(moment),
             started_at: state.started_at.unwrap_or_default(),
             env: environment(config.env.unwrap_or_default()),
             host_network: network_mode.as_deref() == Some("host"),
-            address: addresses.next(),
+            addresses: addresses.collect(),
             published: ports.map(published).unwrap_or_default(),
             stop_signal: config.stop_signal,
             stop_timeout: config
@@ -150,6 +160,12 @@ fn signal_number(text: &str) -> Option<i32> {
     let name = text.to_ascii_uppercase();
     let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
     name.parse::<nix::sys::signal::Signal>().ok().map(|signal| signal as i32)
+}
+
+/// A time as Docker writes it, `2026-01-01T00:00:00.123456789Z`.
+fn moment(text: &str) -> Option<UnixTime> {
+    let moment: jiff::Timestamp = text.parse().ok()?;
+    UnixTime::new(moment.as_duration().as_secs_f64())
 }
 
 /// `NAME=value` pairs; a value may hold `=`, an entry without one has no value.
@@ -199,9 +215,10 @@ pub(crate) mod tests {
             name: name.to_owned(),
             labels: own(labels),
             env: own(env),
+            created: UnixTime::new(1000.0),
             started_at: "2026-01-01T00:00:00Z".to_owned(),
             host_network: false,
-            address: Some([172, 17, 0, 2].into()),
+            addresses: vec![[172, 17, 0, 2].into()],
             published: BTreeMap::from([(8888, vec![Published { address: None, port: 31000 }])]),
             stop_signal: None,
             stop_timeout: DEFAULT_STOP_TIMEOUT,
@@ -217,6 +234,7 @@ pub(crate) mod tests {
     fn an_inspected_container_keeps_what_matters() {
         let seen = inspected(serde_json::json!({
             "Id": "abc", "Name": "/web", "State": {"Running": true},
+            "Created": "2026-01-01T00:00:00.5Z",
             "HostConfig": {"NetworkMode": "bridge"},
             "Config": {"Env": ["A=1=2", "B"], "Labels": {"x": "y"}, "StopSignal": "SIGQUIT"},
             "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.9"}}, "Ports": {
@@ -230,6 +248,8 @@ pub(crate) mod tests {
         assert_eq!(seen.published.keys().collect::<Vec<_>>(), [&8888]);
         assert_eq!(seen.published[&8888][0].port, 31000);
         assert!(!seen.host_network);
+        assert_eq!(seen.created, UnixTime::new(1_767_225_600.5));
+        assert_eq!(seen.addresses, [IpAddr::from([172, 17, 0, 9])]);
         let running = BTreeMap::from([(seen.id.clone(), Arc::new(seen))]);
         let detours = detours(&Containers { running, ..Containers::default() });
         assert_eq!(detours, BTreeMap::from([(31000, "172.17.0.9:8888".parse().unwrap())]));

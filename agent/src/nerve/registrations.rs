@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use hacheck::marks::UnixTime;
 use indexmap::IndexMap;
 use soa_configs::{Mode, Namespace, NamespaceConfig, Place};
 
@@ -41,6 +42,8 @@ pub struct Registration {
     pub title: String,
     /// Another one after a restart of the container: what was known of its health is void.
     pub life: String,
+    /// When its container was made; unknown for local processes.
+    pub created: Option<UnixTime>,
     /// The port in the record, by which marks know the instance.
     pub port: u16,
     pub check: CheckSpec,
@@ -82,6 +85,7 @@ struct Candidate {
     task: TaskId,
     title: String,
     life: String,
+    created: Option<UnixTime>,
     port: u16,
     namespaces: Vec<Namespace>,
     leaving: Option<String>,
@@ -111,6 +115,7 @@ pub fn registrations(
         task: task.id(),
         title: task.name.clone(),
         life: String::new(),
+        created: None,
         port: task.port,
         namespaces: task.namespaces.clone(),
         leaving: None,
@@ -153,6 +158,7 @@ fn candidate(container: &Container, soa: &Soa) -> Result<Candidate, Rejection> {
         task: container.id.clone(),
         title: container.name.clone(),
         life: container.started_at.clone(),
+        created: container.created,
         port,
         namespaces,
         leaving,
@@ -211,6 +217,7 @@ fn registration(
     Registration {
         title: candidate.title.clone(),
         life: candidate.life.clone(),
+        created: candidate.created,
         port: candidate.port,
         check: CheckSpec {
             mode: config.healthcheck_mode,

@@ -13,7 +13,10 @@ struct Service {
 impl Service {
     fn new(entries: usize, bytes: usize) -> Arc<Self> {
         let limits = Limits { lifetime: Duration::from_secs(1), entries, bytes };
-        Arc::new(Self { cache: Cache::new(limits, |_, _| 4), checks: Arc::default() })
+        Arc::new(Self {
+            cache: Cache::new(Handle::current(), limits, |_, _| 4),
+            checks: Arc::default(),
+        })
     }
 
     async fn ask(&self, key: &'static str, freshness: Freshness) -> u32 {
@@ -39,7 +42,8 @@ async fn many_callers_share_one_check() {
         callers.spawn(async move { service.cached("svc").await });
     }
     assert_eq!(callers.join_all().await, [1; 500]);
-    let expected = Statistics { expirations: 0, sets: 1, gets: 500, hits: 499, misses: 1 };
+    let expected =
+        Statistics { expirations: 0, sets: 1, gets: 500, hits: 499, misses: 1, coalesced: 499 };
     assert_eq!(service.cache.statistics(), expected);
 }
 
@@ -107,7 +111,7 @@ async fn answers_beyond_the_limit_of_bytes_are_not_kept() {
 #[tokio::test]
 async fn a_check_that_panics_is_made_again() {
     let limits = Limits { lifetime: Duration::from_secs(60), entries: 10, bytes: 100 };
-    let cache: Cache<&str, u32> = Cache::new(limits, |_, _| 4);
+    let cache: Cache<&str, u32> = Cache::new(Handle::current(), limits, |_, _| 4);
     let panicked = cache.get(&"svc", Freshness::Cached, || async { panic!("in a check") }).await;
     assert_eq!(panicked, None);
     let answer = cache.get(&"svc", Freshness::Cached, || async { 7 }).await;

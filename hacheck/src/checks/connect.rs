@@ -25,11 +25,15 @@ pub(super) struct Way {
 
 pub(super) async fn connect(way: Way) -> Result<TcpStream, Failure> {
     let fail = |error: io::Error| Failure::Connect(way.address, error);
-    match (TcpStream::connect(way.address).await, way.detour) {
+    let connected = match (TcpStream::connect(way.address).await, way.detour) {
         (Err(error), Some(detour)) if error.kind() == ErrorKind::ConnectionRefused => {
             // The refusal is what is told: nobody knows the detour.
             TcpStream::connect(detour).await.map_err(|_| fail(error))
         }
         (connected, _) => connected.map_err(fail),
-    }
+    };
+    let stream = connected?;
+    // Fails if the peer has gone, which shows anyway.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
 }

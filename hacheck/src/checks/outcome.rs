@@ -3,15 +3,16 @@
 use std::{error::Error, io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use hyper::StatusCode;
+use hyper::{StatusCode, header::HeaderValue};
 
 use super::Kind;
+use crate::etag;
 
 /// What came of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The status of the service's answer. Without an answer 599 for HTTP and 503 for TCP; `/recent`
-    /// shows it (hacheck.md §6, §7).
+    /// The status of the service's answer. Without an answer 599 for HTTP and 503 for others;
+    /// `/recent` shows it (hacheck.md §6, §7).
     pub code: u16,
     /// The body of the service's answer, or else what went wrong.
     pub body: Bytes,
@@ -19,7 +20,12 @@ pub struct Outcome {
     pub took: Duration,
     /// The service was not asked because too many checks were waiting; it says nothing about it.
     pub overloaded: bool,
+    /// Made once, shown to everyone who asks while the outcome is kept.
+    etag: Option<HeaderValue>,
 }
+
+/// What a service answered: a code as of HTTP, and a body.
+pub(super) type Answered = (u16, Bytes);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +34,23 @@ pub(super) enum Failure {
     Connect(SocketAddr, #[source] io::Error),
     #[error("no valid HTTP answer")]
     Http(#[from] hyper::Error),
+    #[error("no valid HTTP/2 answer")]
+    Http2(#[from] h2::Error),
+    #[error("no TLS connection")]
+    Tls(#[source] io::Error),
+    #[error("the connection broke")]
+    Broke(#[from] io::Error),
+    #[error("Peer unexpectedly closed connection")]
+    Closed,
     #[error("the answer is longer than {0} bytes")]
     Endless(usize),
     #[error("no answer after {:.2}s", .0.as_secs_f64())]
     Silent(Duration),
     #[error("Connection timed out after {:.2}s", .0.as_secs_f64())]
     Unconnected(Duration),
+    /// It spoke, but not as this protocol does.
+    #[error("{0}")]
+    Nonsense(String),
     #[error("not checked: too many checks are waiting on this host")]
     Overloaded,
     #[error("not checked: the check failed inside hacheck")]
@@ -41,6 +58,13 @@ pub(super) enum Failure {
 }
 
 impl Outcome {
+    /// The service answered.
+    #[must_use]
+    pub fn answered(code: u16, body: Bytes, took: Duration) -> Self {
+        let etag = (code <= 200).then(|| etag::of(&body)).flatten();
+        Self { code, body, took, overloaded: false, etag }
+    }
+
     /// The status that a client sees: 200 up to 200, else the code if it is a known one, else 503
     /// (hacheck.md §4).
     #[must_use]
@@ -60,6 +84,11 @@ impl Outcome {
         matches!(self.status().as_u16(), 200..=399)
     }
 
+    /// Of an answer of 200.
+    pub(crate) fn etag(&self) -> Option<&HeaderValue> {
+        self.etag.as_ref()
+    }
+
     pub(super) fn failed(kind: Kind, failure: &Failure, took: Duration) -> Self {
         let mut body = failure.to_string();
         let mut cause = failure.source();
@@ -69,11 +98,7 @@ impl Outcome {
             cause = error.source();
         }
         let overloaded = matches!(failure, Failure::Overloaded);
-        let code = match kind {
-            Kind::Http => 599,
-            Kind::Tcp => 503,
-        };
-        Self { code, body: body.into(), took, overloaded }
+        Self { overloaded, ..Self::answered(kind.code_without_answer(), body.into(), took) }
     }
 }
 
@@ -111,10 +136,10 @@ mod tests {
             (65535, 503),
         ];
         for (code, status) in cases {
-            let outcome =
-                Outcome { code, body: Bytes::new(), took: Duration::ZERO, overloaded: false };
+            let outcome = Outcome::answered(code, Bytes::new(), Duration::ZERO);
             assert_eq!(outcome.status().as_u16(), status, "{code}");
             assert_eq!(outcome.is_healthy(), status < 400, "{code}");
+            assert_eq!(outcome.etag().is_some(), status == 200, "{code}");
         }
     }
 }

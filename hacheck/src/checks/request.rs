@@ -1,5 +1,7 @@
 //! What is to be checked.
 
+#[cfg(test)]
+use std::borrow::Borrow;
 use std::net::SocketAddr;
 
 use hyper::{
@@ -7,16 +9,14 @@ use hyper::{
     http::uri::PathAndQuery,
 };
 
-use crate::names::{Host, ServiceName};
-
-/// The protocol of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// HTTP GET; the answer's status and body count.
-    Http,
-    /// Connecting is enough.
-    Tcp,
-}
+use super::{
+    Kind,
+    key::{CheckKey, KeyWriter},
+};
+use crate::{
+    names::{Host, ServiceName},
+    target::Target,
+};
 
 /// One question to an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,20 +29,11 @@ pub struct CheckRequest {
     pub host: Host,
     /// Which port is asked.
     pub port: u16,
-    /// What is asked for, percent-encoded as received (hacheck.md §16.8). Not used by [`Kind::Tcp`].
+    /// What is asked for, percent-encoded as received (hacheck.md §16.8). A GET uses all of it;
+    /// [`Kind::Grpc`] asks for the service that `service=` in the query names; others ignore it.
     pub path_and_query: PathAndQuery,
-    /// Headers that the service sees. Not used by [`Kind::Tcp`].
+    /// Headers that the service sees, if the check is a GET.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-}
-
-/// Questions with the same key have the same answer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct CheckKey {
-    kind: Kind,
-    host: Host,
-    port: u16,
-    path_and_query: Option<PathAndQuery>,
-    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl CheckRequest {
@@ -52,23 +43,32 @@ impl CheckRequest {
         SocketAddr::new(self.host.address(), self.port)
     }
 
+    /// The instance that is asked.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target { host: self.host, port: self.port }
+    }
+
     /// The name of the service is not part of it: several services on one port share their checks.
-    /// Every header that the service sees is: it may answer by it (hacheck.md §16.3).
     pub(super) fn key(&self) -> CheckKey {
-        let (path_and_query, headers) = match self.kind {
-            Kind::Http => (Some(self.path_and_query.clone()), self.headers.clone()),
-            Kind::Tcp => (None, Vec::new()),
-        };
-        CheckKey { kind: self.kind, host: self.host, port: self.port, path_and_query, headers }
+        let mut bytes = Vec::new();
+        let mut key = KeyWriter::new(&mut bytes, self.kind, self.target());
+        if self.kind.is_get() {
+            key.path(&[self.path_and_query.as_str()]);
+            self.headers.iter().for_each(|(name, value)| key.header(name, [value.as_bytes()]));
+        } else if self.kind == Kind::Grpc {
+            key.path(&[self.path_and_query.query().unwrap_or_default()]);
+        }
+        bytes.into()
     }
 }
 
-impl CheckKey {
-    /// Roughly what it holds of the memory.
-    pub(super) fn bytes(&self) -> usize {
-        let path = self.path_and_query.as_ref().map_or(0, |path| path.as_str().len());
-        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-        path + headers.sum::<usize>()
+#[cfg(test)]
+impl CheckRequest {
+    pub(crate) fn key_bytes(&self) -> Vec<u8> {
+        let key = self.key();
+        let bytes: &[u8] = key.borrow();
+        bytes.to_owned()
     }
 }
 
@@ -92,27 +92,40 @@ mod tests {
     #[test]
     fn what_the_service_can_tell_apart_is_in_the_key() {
         let plain = request(Kind::Http, "/a", &[]);
+        let host = |address: &str| Host::Other(address.parse().unwrap());
         let different = [
+            plain.clone(),
             request(Kind::Http, "/b", &[]),
             request(Kind::Http, "/a?b", &[]),
             request(Kind::Http, "/a", &[("x-mode", "ro")]),
             request(Kind::Http, "/a", &[("host", "tenant.example")]),
+            request(Kind::Http, "/a", &[("x", "a"), ("y", "b")]),
+            request(Kind::Http, "/a", &[("x", "a,y:b")]),
+            request(Kind::Https, "/a", &[]),
+            request(Kind::H2c, "/a", &[]),
+            request(Kind::Grpc, "/?service=a", &[]),
+            request(Kind::Grpc, "/?service=b", &[]),
             request(Kind::Tcp, "/a", &[]),
             CheckRequest { port: 81, ..plain.clone() },
-            CheckRequest { host: Host::Other("10.0.0.9".parse().unwrap()), ..plain.clone() },
+            CheckRequest { host: host("10.0.0.9"), ..plain.clone() },
+            CheckRequest { host: host("fd00::9"), ..plain },
         ];
-        for other in different {
-            assert_ne!(plain.key(), other.key(), "{other:?}");
+        for (place, one) in different.iter().enumerate() {
+            for other in &different[place + 1..] {
+                assert_ne!(one.key(), other.key(), "{one:?} {other:?}");
+            }
         }
     }
 
     #[test]
-    fn the_name_of_the_service_is_not_in_the_key() {
+    fn what_the_service_does_not_see_is_not_in_the_key() {
         let plain = request(Kind::Http, "/a", &[("x-mode", "ro")]);
         let service = "svc.other".parse().unwrap();
         let key = plain.key();
         assert_eq!(key, CheckRequest { service, ..plain }.key());
-        let tcp = request(Kind::Tcp, "/a", &[("x-mode", "ro")]);
-        assert_eq!(tcp.key(), request(Kind::Tcp, "/b", &[]).key());
+        for kind in [Kind::Tcp, Kind::Smtp, Kind::Mysql, Kind::Redis, Kind::Grpc] {
+            let key = request(kind, "/a", &[("x-mode", "ro")]).key();
+            assert_eq!(key, request(kind, "/b", &[]).key(), "{kind:?}");
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! Checks of real sockets.
 
+mod kept;
+mod protocols;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::{
@@ -24,20 +27,32 @@ impl Service {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        let answer = Arc::new(answer);
+        Self::silent(move |mut stream| {
+            let answer = Arc::clone(&answer);
+            async move {
+                let head = read_head(&mut stream).await;
+                answer(stream, head).await;
+            }
+        })
+        .await
+    }
+
+    /// One that waits for nothing before `talk` deals with a connection.
+    async fn silent<F>(talk: impl Fn(TcpStream) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::new(AtomicUsize::new(0));
-        let (counter, answer) = (Arc::clone(&connections), Arc::new(answer));
+        let counter = Arc::clone(&connections);
         let accepting = tokio::spawn(async move {
             let mut running = JoinSet::new();
             loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
                 counter.fetch_add(1, Ordering::SeqCst);
-                let answer = Arc::clone(&answer);
-                running.spawn(async move {
-                    let head = read_head(&mut stream).await;
-                    answer(stream, head).await;
-                });
+                running.spawn(talk(stream));
             }
         });
         let _accepting = tokio_util::task::AbortOnDropHandle::new(accepting);
@@ -92,7 +107,10 @@ fn request(kind: Kind, port: u16, path: &str) -> CheckRequest {
 
 fn checker(timeout: Duration) -> Checker {
     let cache_time = Duration::from_secs(60);
-    Checker::new(&CheckSettings { timeout, cache_time, ..CheckSettings::default() })
+    Checker::new(
+        &CheckSettings { timeout, cache_time, ..CheckSettings::default() },
+        Handle::current(),
+    )
 }
 
 async fn check(request: &CheckRequest) -> Arc<Outcome> {
@@ -135,7 +153,7 @@ async fn the_service_sees_the_path_as_received_and_the_copied_headers() {
     let mut request = service.request("/a%20b/%2F?c=d%26");
     let seen = check(&request).await;
     let expected = format!(
-        "GET /a%20b/%2F?c=d%26 HTTP/1.1\r\nuser-agent: hastate {}\r\nconnection: close\r\n\
+        "GET /a%20b/%2F?c=d%26 HTTP/1.1\r\nuser-agent: hastate {}\r\nconnection: keep-alive\r\n\
          host: 127.0.0.1:{}\r\n\r\n",
         crate::VERSION,
         service.port
@@ -279,7 +297,7 @@ async fn a_local_port_that_refuses_is_asked_behind_its_proxy_and_a_foreign_one_i
     let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
     let behind = listener.local_addr().unwrap();
     for kind in [Kind::Tcp, Kind::Http] {
-        let checker = Checker::new(&CheckSettings::default());
+        let checker = Checker::new(&CheckSettings::default(), Handle::current());
         let asked = request(kind, port, "/status");
         let refused = checker.check_alone(&asked, Duration::from_secs(5)).await;
         assert!(!refused.is_healthy(), "{refused:?}");

@@ -40,8 +40,9 @@ impl Host {
         tokio::spawn(keeper.run(stop.clone()));
         let (_, local) = watch::channel(Arc::new(LocalAddresses::new([], None)));
         let settings = Settings::default();
-        let checker = Checker::new(&settings.checks);
-        let hacheck = Hacheck::new(settings, marks.clone(), checker, local);
+        let checker = Checker::new(&settings.checks, tokio::runtime::Handle::current());
+        let (_, containers) = watch::channel(Arc::default());
+        let hacheck = Hacheck::new(settings, marks.clone(), checker, local, containers);
         let listener = server::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let handle = move |peer, request| {

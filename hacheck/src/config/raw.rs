@@ -2,15 +2,18 @@
 
 use std::{num::NonZeroU32, path::Path};
 
-use serde::de::{IgnoredAny, MapAccess};
+use serde::{
+    Deserialize,
+    de::{IgnoredAny, MapAccess},
+};
 
 use super::{
     Config, LogTarget, OpenFiles, everyone,
     section::{Read, Section},
     spelling::meant,
-    values::{Header, Headers, Networks, Seconds, Switch},
+    values::{Header, Headers, Networks, Seconds, Switch, Timeout, Token},
 };
-use crate::settings::{CheckSettings, RemoteMarks, Settings};
+use crate::settings::{CheckSettings, Login, RemoteMarks, Secret, Settings};
 
 /// The whole file.
 pub(super) type Raw = Read<Top>;
@@ -18,12 +21,14 @@ pub(super) type Raw = Read<Top>;
 #[derive(Debug, Default)]
 pub(super) struct Top {
     cache_time: Option<Seconds>,
-    healthcheck_timeout: Option<Seconds>,
+    healthcheck_timeout: Option<Timeout>,
     max_clients: bool,
     service_name_header: Option<Header>,
     http_headers_to_copy: Option<Headers>,
     allow_remote_spool_changes: Option<Switch>,
     log_path: Option<LogTarget>,
+    mysql_username: Option<String>,
+    mysql_password: Option<String>,
     rlimit_nofile: Option<OpenFiles>,
     remote_marks: Option<Read<RawRemoteMarks>>,
     targets: Option<Networks>,
@@ -61,6 +66,8 @@ impl Section for Top {
                 self.allow_remote_spool_changes = Some(map.next_value()?);
             }
             "log_path" => self.log_path = Some(map.next_value()?),
+            "mysql_username" => self.mysql_username = Some(map.next_value()?),
+            "mysql_password" => self.mysql_password = Some(map.next_value()?),
             "rlimit_nofile" => self.rlimit_nofile = map.next_value()?,
             "remote_marks" => self.remote_marks = Some(map.next_value()?),
             "targets" => self.targets = Some(map.next_value()?),
@@ -75,6 +82,7 @@ impl Section for Top {
 #[derive(Debug, Default)]
 pub(super) struct RawRemoteMarks {
     allow: Option<Networks>,
+    token: Option<Token>,
     per_second: Option<NonZeroU32>,
     burst: Option<NonZeroU32>,
 }
@@ -85,6 +93,7 @@ impl Section for RawRemoteMarks {
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
         match key {
             "allow" => self.allow = Some(map.next_value()?),
+            "token" => self.token = Some(map.next_value()?),
             "per_second" => self.per_second = Some(map.next_value()?),
             "burst" => self.burst = Some(map.next_value()?),
             _ => return Ok(false),
@@ -101,11 +110,41 @@ pub(super) struct RawChecks {
     waiting: Option<NonZeroU32>,
     cache_entries: Option<NonZeroU32>,
     cache_bytes: Option<NonZeroU32>,
+    per_target_per_second: Option<NonZeroU32>,
+    per_second: Option<NonZeroU32>,
+    keep_alive: Option<Switch>,
+    kept_connections: Option<NonZeroU32>,
+    redis: Option<RawLogin>,
+}
+
+/// Who to log in as. A misspelt key here would be a login without a password, so it is an error.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLogin {
+    #[serde(default)]
+    user: String,
+    password: String,
+}
+
+impl From<RawLogin> for Login {
+    fn from(raw: RawLogin) -> Self {
+        Self { user: raw.user, password: Secret::new(raw.password) }
+    }
 }
 
 impl Section for RawChecks {
-    const KEYS: &'static [&'static str] =
-        &["per_target", "in_total", "waiting", "cache_entries", "cache_bytes"];
+    const KEYS: &'static [&'static str] = &[
+        "per_target",
+        "in_total",
+        "waiting",
+        "cache_entries",
+        "cache_bytes",
+        "per_target_per_second",
+        "per_second",
+        "keep_alive",
+        "kept_connections",
+        "redis",
+    ];
 
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
         match key {
@@ -114,6 +153,11 @@ impl Section for RawChecks {
             "waiting" => self.waiting = Some(map.next_value()?),
             "cache_entries" => self.cache_entries = Some(map.next_value()?),
             "cache_bytes" => self.cache_bytes = Some(map.next_value()?),
+            "per_target_per_second" => self.per_target_per_second = Some(map.next_value()?),
+            "per_second" => self.per_second = Some(map.next_value()?),
+            "keep_alive" => self.keep_alive = Some(map.next_value()?),
+            "kept_connections" => self.kept_connections = Some(map.next_value()?),
+            "redis" => self.redis = Some(map.next_value()?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -136,11 +180,17 @@ impl Raw {
         warn(&mut warnings, path, "remote_marks.", &remote_marks.unknown, RawRemoteMarks::KEYS);
         let checks = top.checks.unwrap_or_default();
         warn(&mut warnings, path, "checks.", &checks.unknown, RawChecks::KEYS);
-        let mut check_settings = check_settings(&checks.section);
+        let mut check_settings = check_settings(checks.section);
+        check_settings.mysql = match (top.mysql_username, top.mysql_password) {
+            (Some(user), password) => {
+                Some(Login { user, password: Secret::new(password.unwrap_or_default()) })
+            }
+            (None, _) => None,
+        };
         if let Some(Seconds(time)) = top.cache_time {
             check_settings.cache_time = time;
         }
-        if let Some(Seconds(time)) = top.healthcheck_timeout {
+        if let Some(Timeout(time)) = top.healthcheck_timeout {
             check_settings.timeout = time;
         }
         let open = top.allow_remote_spool_changes.is_some_and(|Switch(open)| open);
@@ -170,12 +220,13 @@ fn who_may_mark(raw: RawRemoteMarks, open: bool) -> RemoteMarks {
     let unlisted = if open { everyone() } else { Vec::new() };
     RemoteMarks {
         allow: raw.allow.map_or(unlisted, |Networks(list)| list),
+        token: raw.token.map(|Token(token)| token),
         per_second: raw.per_second.unwrap_or(defaults.per_second),
         burst: raw.burst.unwrap_or(defaults.burst),
     }
 }
 
-fn check_settings(raw: &RawChecks) -> CheckSettings {
+fn check_settings(raw: RawChecks) -> CheckSettings {
     let defaults = CheckSettings::default();
     let or = |given: Option<NonZeroU32>, default: usize| {
         given.and_then(|number| usize::try_from(number.get()).ok()).unwrap_or(default)
@@ -186,6 +237,11 @@ fn check_settings(raw: &RawChecks) -> CheckSettings {
         waiting: or(raw.waiting, defaults.waiting),
         cache_entries: or(raw.cache_entries, defaults.cache_entries),
         cache_bytes: or(raw.cache_bytes, defaults.cache_bytes),
+        per_target_per_second: raw.per_target_per_second.unwrap_or(defaults.per_target_per_second),
+        per_second: raw.per_second.unwrap_or(defaults.per_second),
+        keep_alive: raw.keep_alive.map_or(defaults.keep_alive, |Switch(on)| on),
+        kept_connections: or(raw.kept_connections, defaults.kept_connections),
+        redis: raw.redis.map(Login::from),
         ..defaults
     }
 }

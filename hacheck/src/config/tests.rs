@@ -43,8 +43,12 @@ fn the_file_of_the_fleet_is_taken_as_it_is() {
 fn every_old_key_has_its_effect() {
     let config = parse(
         "cache_time: '2.5'\nhealthcheck_timeout: 3\nservice_name_header: X-Service\n\
-         http_headers_to_copy: []\nlog_path: /var/log/hacheck.log\nrlimit_nofile: 4096\n",
+         http_headers_to_copy: []\nlog_path: /var/log/hacheck.log\nrlimit_nofile: 4096\n\
+         mysql_username: me\nmysql_password: 0123\n",
     );
+    let login = config.settings.checks.mysql.as_ref().unwrap();
+    assert_eq!((login.user.as_str(), login.password.expose()), ("me", "0123"));
+    assert_eq!(parse("mysql_password: x").settings.checks.mysql, None);
     assert_eq!(config.settings.checks.cache_time, Duration::from_millis(2500));
     assert_eq!(config.settings.checks.timeout, Duration::from_secs(3));
     assert_eq!(config.settings.service_name_header.unwrap(), "x-service");
@@ -61,18 +65,25 @@ fn every_old_key_has_its_effect() {
 fn our_own_keys_have_theirs() {
     let config = parse(
         "allow_remote_spool_changes: true\n\
-         remote_marks: {allow: [10.4.0.0/16], per_second: 5, burst: 7}\n\
+         remote_marks: {allow: [10.4.0.0/16], token: s3cret-word, per_second: 5, burst: 7}\n\
          targets: [10.5.0.0/16, 'fd00::/8']\n\
-         checks: {per_target: 1, in_total: 2, waiting: 3, cache_entries: 4, cache_bytes: 5}\n",
+         checks: {per_target: 1, in_total: 2, waiting: 3, cache_entries: 4, cache_bytes: 5,\n  \
+         per_target_per_second: 6, per_second: 7, keep_alive: no, kept_connections: 8,\n  \
+         redis: {password: pass}}\n",
     );
     assert_eq!(allowed(&config), ["10.4.0.0/16"], "the list is narrower than everyone");
     let marks = config.settings.remote_marks;
     assert_eq!((marks.per_second.get(), marks.burst.get()), (5, 7));
+    assert!(marks.token.unwrap().is(b"s3cret-word"));
     let targets: Vec<_> = config.settings.target_networks.iter().map(ToString::to_string).collect();
     assert_eq!(targets, ["10.5.0.0/16", "fd00::/8"]);
     let c = config.settings.checks;
     let limits = [c.per_target, c.in_total, c.waiting, c.cache_entries, c.cache_bytes];
     assert_eq!(limits, [1, 2, 3, 4, 5]);
+    assert_eq!((c.per_target_per_second.get(), c.per_second.get()), (6, 7));
+    assert_eq!((c.keep_alive, c.kept_connections), (false, 8));
+    let redis = c.redis.unwrap();
+    assert_eq!((redis.user.as_str(), redis.password.expose()), ("", "pass"));
     assert_eq!(config.warnings, [""; 0]);
 }
 
@@ -130,6 +141,11 @@ fn values_without_sense_are_refused_where_they_stand() {
         "remote_marks: {burst: 0}",
         "checks: {per_target: 0}",
         "checks: {per_target: lots}",
+        "checks: {redis: {pasword: x}}",
+        "healthcheck_timeout: 0",
+        "remote_marks: {token: ''}",
+        "remote_marks: {token: short}",
+        "mysql_username:",
     ];
     for text in cases {
         let error = refused(&format!("# a comment\n{text}\n"));

@@ -6,7 +6,7 @@ use hyper::header::HeaderName;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 use super::{LogTarget, OpenFiles};
-use crate::network::Network;
+use crate::{network::Network, settings::Secret};
 
 /// Nothing here is meant to take longer than a day.
 const LONGEST: f64 = 86_400.0;
@@ -22,6 +22,34 @@ impl<'de> Deserialize<'de> for Seconds {
         duration.map(|seconds| Self(Duration::from_secs_f64(seconds))).ok_or_else(|| {
             D::Error::custom(format_args!("expected seconds from 0 to {LONGEST}, found {seconds}"))
         })
+    }
+}
+
+/// Seconds above 0, up to a day: with no time at all every service would be down.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeout(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Timeout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Seconds(duration) = Seconds::deserialize(deserializer)?;
+        if duration.is_zero() {
+            return Err(D::Error::custom("expected more than 0 seconds"));
+        }
+        Ok(Self(duration))
+    }
+}
+
+/// What a client must know to set marks from anywhere. An empty one would be everybody's.
+#[derive(Clone, Debug)]
+pub(super) struct Token(pub(super) Secret);
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.len() < 8 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(D::Error::custom("expected at least 8 visible ASCII characters"));
+        }
+        Ok(Self(Secret::new(text)))
     }
 }
 

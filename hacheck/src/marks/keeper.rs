@@ -30,6 +30,8 @@ const READ_EVERY: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_millis(20);
 /// Twice what a mass drain of a full host sends at once.
 const MAX_JOBS: usize = 1024;
+/// Changes that make one table; more would keep the first of them waiting.
+const BATCH: usize = 256;
 /// The rest is done by the next process, which reads the directory anyway.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -86,6 +88,7 @@ impl Keeper {
             faults: BTreeMap::new(),
         };
         keeper.take_reading(Ok(first));
+        keeper.publish();
         keeper
     }
 
@@ -97,11 +100,11 @@ impl Keeper {
             tokio::select! {
                 () = stop.cancelled() => break,
                 command = self.commands.recv() => match command {
-                    Some(command) => self.obey(command),
+                    Some(command) => self.obey_all(command),
                     None => break,
                 },
                 done = self.done.recv() => match done {
-                    Some(done) => self.finish(done),
+                    Some(done) => self.finish_all(done),
                     None => {
                         error!("the thread that writes marks has died");
                         return;
@@ -117,29 +120,42 @@ impl Keeper {
         self.wind_down().await;
     }
 
-    fn obey(&mut self, command: Command) {
+    /// Takes all changes that wait by now: a mass drain makes one table, not one for each mark.
+    fn obey_all(&mut self, first: Command) {
+        let mut jobs = Vec::new();
+        let mut next = Some(first);
+        while let Some(command) = next.take() {
+            jobs.extend(self.obey(command));
+            if jobs.len() < BATCH {
+                next = self.commands.try_recv().ok();
+            }
+        }
+        // In force before the disk hears of it.
+        self.publish();
+        jobs.into_iter().for_each(|job| self.ask_for(job));
+    }
+
+    /// What the disk has to do for `command`, if anything.
+    fn obey(&mut self, command: Command) -> Option<Job> {
         match command {
             Command::Set(key, wish, reply) => self.set(key, wish, reply),
-            Command::Remove(key, reply) => {
-                let job = Job::Remove(self.ledger.next(), key, reply);
-                self.ask_for(job);
-            }
+            Command::Remove(key, reply) => Some(Job::Remove(self.ledger.next(), key, reply)),
         }
     }
 
-    fn set(&mut self, key: MarkKey, wish: Wish, reply: Reply) {
+    fn set(&mut self, key: MarkKey, wish: Wish, reply: Reply) -> Option<Job> {
         if !self.ledger.has_room(&key, MAX_MARKS) {
             // Whoever asked may have gone.
             let _ = reply.send(Err(MarkError::Full));
-            return;
+            return None;
         }
         let renews = wish.creation.is_none();
-        let present = self.table.borrow().get(&key).map(Arc::clone);
+        let held = self.held.borrow().get(&key).map(Arc::clone);
+        let present = self.ledger.get(&key).map(Arc::clone).or(held);
         let mark = Arc::new(wish.over(present.as_deref(), key, UnixTime::now()));
         let sequence = self.ledger.next();
         self.ledger.wanted(sequence, &mark);
-        self.publish();
-        self.ask_for(Job::Write(Write { sequence, mark, renews, reply: Some(reply) }));
+        Some(Job::Write(Write { sequence, mark, renews, reply: Some(reply) }))
     }
 
     /// Gives a change to the disk, or says that the disk is behind.
@@ -156,11 +172,29 @@ impl Keeper {
         }
     }
 
-    fn finish(&mut self, done: Done) {
+    /// Takes all that the disk has finished by now; whoever asked hears of it when it is in force.
+    fn finish_all(&mut self, first: Done) {
+        let mut answers = Vec::new();
+        let mut next = Some(first);
+        while let Some(done) = next.take() {
+            answers.extend(self.finish(done));
+            if answers.len() < BATCH {
+                next = self.done.try_recv().ok();
+            }
+        }
+        self.publish();
+        for (reply, result) in answers {
+            // Whoever asked may have gone.
+            let _ = reply.send(result);
+        }
+    }
+
+    fn finish(&mut self, done: Done) -> Option<(Reply, Result<(), MarkError>)> {
         match done {
             Done::Write(sequence, mark, result, reply) => {
                 self.changing -= 1;
-                self.finish_write(sequence, mark, result, reply);
+                self.take_write(sequence, mark, &result, reply.is_some());
+                Some((reply?, result))
             }
             Done::Remove(sequence, key, result, reply) => {
                 self.changing -= 1;
@@ -168,36 +202,32 @@ impl Keeper {
                     Ok(()) => self.ledger.removed(sequence, &key),
                     Err(error) => log_refusal(&key, error),
                 }
-                self.publish();
-                let _ = reply.send(result);
+                Some((reply, result))
             }
             Done::Read(reading) => {
                 self.reading = false;
                 self.take_reading(reading);
+                None
             }
         }
     }
 
-    fn finish_write(
+    fn take_write(
         &mut self,
         sequence: u64,
         mark: Arc<Mark>,
-        result: Result<(), MarkError>,
-        reply: Option<Reply>,
+        result: &Result<(), MarkError>,
+        asked: bool,
     ) {
-        match (&result, &reply) {
-            (Ok(()), asked) => {
-                if asked.is_none() {
+        match result {
+            Ok(()) => {
+                if !asked {
                     info!(mark = %mark.key, "mark has reached the disk after all");
                 }
                 self.ledger.written(sequence, mark);
-                self.publish();
             }
-            (Err(error), Some(_)) => log_refusal(&mark.key, error),
-            (Err(error), None) => debug!(%error, mark = %mark.key, "mark still not on disk"),
-        }
-        if let Some(reply) = reply {
-            let _ = reply.send(result);
+            Err(error) if asked => log_refusal(&mark.key, error),
+            Err(error) => debug!(%error, mark = %mark.key, "mark still not on disk"),
         }
     }
 
@@ -229,7 +259,6 @@ impl Keeper {
             }
         }
         self.faults = faults;
-        self.publish();
     }
 
     fn publish(&mut self) {
@@ -255,7 +284,7 @@ impl Keeper {
         self.jobs = no_jobs;
         let rest = async {
             while let Some(done) = self.done.recv().await {
-                self.finish(done);
+                self.finish_all(done);
             }
         };
         if time::timeout(STOP_WITHIN, rest).await.is_err() {

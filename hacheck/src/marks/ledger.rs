@@ -53,6 +53,11 @@ impl Ledger {
         self.unsaved.values().map(|(sequence, mark)| (*sequence, mark))
     }
 
+    /// The mark of this key, asked for or on disk; perhaps expired.
+    pub(super) fn get(&self, key: &MarkKey) -> Option<&Arc<Mark>> {
+        self.unsaved.get(key).map(|(_, mark)| mark).or_else(|| self.disk.get(key))
+    }
+
     /// Whether another mark of this key is allowed with at most `limit` marks in all.
     pub(super) fn has_room(&self, key: &MarkKey, limit: usize) -> bool {
         let known = self.disk.contains_key(key) || self.unsaved.contains_key(key);

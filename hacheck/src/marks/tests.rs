@@ -37,7 +37,7 @@ impl Running {
         let Ok(MarkKey::Instance(service, host, port)) = instance.parse() else {
             panic!("{instance} is no instance")
         };
-        self.marks.lookup(&service, port, host).map(|mark| mark.reason.clone())
+        self.marks.lookup(service.as_str(), port, host).map(|mark| mark.reason.clone())
     }
 
     /// Waits until the mark on `instance` has this reason, or there is none.

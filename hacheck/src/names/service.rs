@@ -1,6 +1,6 @@
 //! The name of a service in hacheck's paths and in names of mark files.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 /// What paths and marks name: a registration such as `api.main`, or the reserved word `all`
 /// (hacheck.md §3, §9).
@@ -40,10 +40,19 @@ pub(crate) fn is_service_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-impl FromStr for ServiceName {
-    type Err = InvalidServiceName;
+/// Tables of services are looked up by text as it comes from a path, without a copy of it.
+impl Borrow<str> for ServiceName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
 
-    fn from_str(text: &str) -> Result<Self, InvalidServiceName> {
+impl ServiceName {
+    /// Whether `text` is the name of a service, without a copy of it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(text: &str) -> Result<&str, InvalidServiceName> {
         let reason = match text {
             "" => "it is empty",
             "." | ".." => "it is a directory",
@@ -51,9 +60,17 @@ impl FromStr for ServiceName {
             _ if !text.chars().all(is_service_character) => {
                 "only letters, digits, `.`, `_` and `-` are allowed"
             }
-            _ => return Ok(Self(text.into())),
+            _ => return Ok(text),
         };
         Err(InvalidServiceName { text: text.chars().take(Self::MAX_LENGTH).collect(), reason })
+    }
+}
+
+impl FromStr for ServiceName {
+    type Err = InvalidServiceName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidServiceName> {
+        Self::check(text).map(|text| Self(text.into()))
     }
 }
 

@@ -7,10 +7,13 @@ use http_body_util::Full;
 use hyper::{
     Response, StatusCode,
     header::{self, HeaderValue},
+    http::request::Parts,
 };
 use serde::Serialize;
 
-use crate::{marks::MarkError, names::InvalidServiceName, server::Reply, target::RefusedTarget};
+use crate::{
+    etag, marks::MarkError, names::InvalidServiceName, server::Reply, target::RefusedTarget,
+};
 
 /// Content type of everything that is no JSON, whatever a service calls its body (hacheck.md §3).
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
@@ -34,6 +37,8 @@ pub(super) enum Refusal {
     Target(#[from] RefusedTarget),
     #[error("remote spool changes are not enabled")]
     RemoteMarks,
+    #[error("the token is not the one that may change marks here")]
+    Token,
     #[error("too many changes of marks from this client")]
     Rate,
     #[error("the form is larger than {0} bytes")]
@@ -53,7 +58,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -64,6 +69,7 @@ impl Refusal {
             | Self::Missing(_)
             | Self::UpOrDown => StatusCode::BAD_REQUEST,
             Self::Target(RefusedTarget::Host(_)) | Self::RemoteMarks => StatusCode::FORBIDDEN,
+            Self::Token => StatusCode::UNAUTHORIZED,
             Self::Rate => StatusCode::TOO_MANY_REQUESTS,
             Self::FormSize(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::FormTime => StatusCode::REQUEST_TIMEOUT,
@@ -109,15 +115,38 @@ pub(super) fn html(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     reply(status, HTML, if bodyless { Bytes::new() } else { body.into() })
 }
 
+/// The answer of something that is up, or that it is the one that the client has (hacheck.md §3).
+pub(super) fn up(head: &Parts, body: Bytes, tag: Option<&HeaderValue>) -> Reply {
+    match tag {
+        Some(tag) => tagged(head, HTML, body, tag),
+        None => html(StatusCode::OK, body),
+    }
+}
+
 /// A monitoring document.
-pub(super) fn json(document: &impl Serialize) -> Reply {
+pub(super) fn json(head: &Parts, document: &impl Serialize) -> Reply {
     match serde_json::to_vec(document) {
-        Ok(body) => reply(StatusCode::OK, JSON, body.into()),
+        Ok(body) => match etag::of(&body) {
+            Some(tag) => tagged(head, JSON, body.into(), &tag),
+            None => reply(StatusCode::OK, JSON, body.into()),
+        },
         Err(error) => reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error.to_string().into()),
     }
 }
 
-fn reply(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Reply {
+fn tagged(head: &Parts, content_type: HeaderValue, body: Bytes, tag: &HeaderValue) -> Reply {
+    let known = head.headers.get(header::IF_NONE_MATCH);
+    let mut reply = match known {
+        Some(known) if etag::matches(known, tag) => {
+            reply(StatusCode::NOT_MODIFIED, content_type, Bytes::new())
+        }
+        _ => reply(StatusCode::OK, content_type, body),
+    };
+    reply.headers_mut().insert(header::ETAG, tag.clone());
+    reply
+}
+
+pub(super) fn reply(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Reply {
     let server = HeaderValue::from_static(concat!("hacheck/", env!("CARGO_PKG_VERSION")));
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;

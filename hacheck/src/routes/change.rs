@@ -5,7 +5,11 @@ use std::{pin::pin, time::Duration};
 use bytes::{Bytes, BytesMut};
 use governor::{RateLimiter, clock::DefaultClock, state::keyed::HashMapStateStore};
 use http_body_util::BodyExt;
-use hyper::{body::Body, header, http::request::Parts};
+use hyper::{
+    body::Body,
+    header::{self, HeaderMap, HeaderValue},
+    http::request::Parts,
+};
 use tokio::time;
 use tracing::info;
 
@@ -45,14 +49,14 @@ impl Gate {
         Self { settings, rates: RateLimiter::hashmap(quota) }
     }
 
-    /// Lets `peer` make one change.
-    pub(super) fn admit(&self, peer: Peer) -> Result<(), Refusal> {
+    /// Lets `peer`, who sent `headers`, make one change.
+    pub(super) fn admit(&self, peer: Peer, headers: &HeaderMap) -> Result<(), Refusal> {
         let listed = match peer {
             Peer::Ip(address) => self.settings.allow.iter().any(|n| n.contains(address)),
             Peer::Unix => false,
         };
         if !peer.is_loopback() && !listed {
-            return Err(Refusal::RemoteMarks);
+            self.admit_by_token(headers)?;
         }
         if self.rates.len() >= MAX_CLIENTS {
             // Forgets those who have been quiet long enough to start afresh.
@@ -63,6 +67,15 @@ impl Gate {
             Ok(())
         } else {
             Err(Refusal::Rate)
+        }
+    }
+
+    fn admit_by_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let sent = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        match (&self.settings.token, sent.and_then(|value| value.strip_prefix(b"Bearer "))) {
+            (Some(token), Some(sent)) if token.is(sent.trim_ascii()) => Ok(()),
+            (Some(_), Some(_)) => Err(Refusal::Token),
+            _ => Err(Refusal::RemoteMarks),
         }
     }
 }
@@ -142,6 +155,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
+    use crate::settings::Secret;
 
     fn arguments(
         status: Option<&str>,
@@ -188,12 +202,32 @@ mod tests {
         let allow = vec!["10.4.0.0/16".parse().unwrap()];
         let gate = Gate::new(RemoteMarks { allow, ..RemoteMarks::default() });
         let ip = |text: &str| Peer::Ip(text.parse().unwrap());
+        let none = HeaderMap::new();
         for peer in [ip("127.0.0.1"), ip("::1"), ip("10.4.1.2"), Peer::Unix] {
-            assert!(gate.admit(peer).is_ok(), "{peer}");
+            assert!(gate.admit(peer, &none).is_ok(), "{peer}");
         }
         for peer in [ip("10.5.0.1"), ip("fd00::1")] {
-            assert!(matches!(gate.admit(peer), Err(Refusal::RemoteMarks)), "{peer}");
+            assert!(matches!(gate.admit(peer, &none), Err(Refusal::RemoteMarks)), "{peer}");
         }
+    }
+
+    #[test]
+    fn whoever_knows_the_token_may_change_marks_from_anywhere() {
+        let peer = Peer::Ip("10.5.0.1".parse().unwrap());
+        let admit = |token: Option<&str>, sent: &str| {
+            let token = token.map(Secret::new);
+            let gate = Gate::new(RemoteMarks { token, ..RemoteMarks::default() });
+            let headers = [(header::AUTHORIZATION, sent.parse().unwrap())].into_iter().collect();
+            gate.admit(peer, &headers)
+        };
+        assert!(admit(Some("s3cret"), "Bearer s3cret").is_ok());
+        for wrong in ["Bearer s3cre", "Bearer ", "Bearer s3cret2"] {
+            assert!(matches!(admit(Some("s3cret"), wrong), Err(Refusal::Token)), "{wrong}");
+        }
+        for none in ["Basic s3cret", "s3cret", ""] {
+            assert!(matches!(admit(Some("s3cret"), none), Err(Refusal::RemoteMarks)), "{none}");
+        }
+        assert!(matches!(admit(None, "Bearer s3cret"), Err(Refusal::RemoteMarks)));
     }
 
     #[test]
@@ -201,8 +235,10 @@ mod tests {
         let (per_second, burst) = (NonZeroU32::MIN, NonZeroU32::new(3).unwrap());
         let gate = Gate::new(RemoteMarks { per_second, burst, ..RemoteMarks::default() });
         let peer = Peer::Ip("127.0.0.1".parse().unwrap());
-        let refused = (0..50).filter(|_| matches!(gate.admit(peer), Err(Refusal::Rate))).count();
+        let none = HeaderMap::new();
+        let refused =
+            (0..50).filter(|_| matches!(gate.admit(peer, &none), Err(Refusal::Rate))).count();
         assert!(refused >= 40, "{refused}");
-        assert!(gate.admit(Peer::Unix).is_ok());
+        assert!(gate.admit(Peer::Unix, &none).is_ok());
     }
 }

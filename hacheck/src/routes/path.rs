@@ -5,7 +5,7 @@ use crate::{checks::Kind, names::is_service_character};
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
-    /// `/http/SVC/PORT/REST`, `/tcp/SVC/PORT[/REST]`
+    /// `/http/SVC/PORT/REST`, `/tcp/SVC/PORT[/REST]` and so on
     Check { kind: Kind, instance: Instance<'a>, rest: &'a str },
     /// `/spool/SVC/PORT[/REST]`
     Spool(Instance<'a>),
@@ -15,6 +15,8 @@ pub(super) enum Route<'a> {
     Status,
     /// `/status/count`
     Count,
+    /// `/metrics`
+    Metrics,
 }
 
 /// Service and port as the path names them: right by their letters, nothing more.
@@ -30,6 +32,7 @@ pub(super) fn parse(path: &str) -> Option<Route<'_>> {
         "/recent" => return Some(Route::Recent),
         "/status" => return Some(Route::Status),
         "/status/count" => return Some(Route::Count),
+        "/metrics" => return Some(Route::Metrics),
         _ => {}
     }
     let (protocol, path) = path.strip_prefix('/')?.split_once('/')?;
@@ -44,13 +47,13 @@ pub(super) fn parse(path: &str) -> Option<Route<'_>> {
         return None;
     }
     let instance = Instance { service, port };
-    match protocol {
-        // Only here the slash after the port is a must.
-        "http" => rest.map(|rest| Route::Check { kind: Kind::Http, instance, rest }),
-        "tcp" => Some(Route::Check { kind: Kind::Tcp, instance, rest: "" }),
-        "spool" => Some(Route::Spool(instance)),
-        _ => None,
+    if protocol == "spool" {
+        return Some(Route::Spool(instance));
     }
+    let kind = Kind::parse(protocol)?;
+    // Only what is asked for needs the slash after the port.
+    let rest = if kind.is_get() { rest? } else { "" };
+    Some(Route::Check { kind, instance, rest })
 }
 
 #[cfg(test)]
@@ -61,13 +64,17 @@ mod tests {
 
     const MAIN: Instance<'_> = Instance { service: "svc.main", port: "31000" };
 
+    fn check(kind: Kind, rest: &str) -> Option<Route<'_>> {
+        Some(Route::Check { kind, instance: MAIN, rest })
+    }
+
     fn http(rest: &str) -> Option<Route<'_>> {
-        Some(Route::Check { kind: Kind::Http, instance: MAIN, rest })
+        check(Kind::Http, rest)
     }
 
     #[test]
     fn every_route_is_found_and_nothing_else() {
-        let tcp = Some(Route::Check { kind: Kind::Tcp, instance: MAIN, rest: "" });
+        let tcp = check(Kind::Tcp, "");
         let zero = Instance { service: "all", port: "0" };
         let cases = [
             ("/http/svc.main/31000/status", http("status")),
@@ -77,17 +84,27 @@ mod tests {
             ("/tcp/svc.main/31000", tcp),
             ("/tcp/svc.main/31000/", tcp),
             ("/tcp/svc.main/31000/any/thing", tcp),
+            ("/https/svc.main/31000/status", check(Kind::Https, "status")),
+            ("/https/svc.main/31000", None),
+            ("/h2c/svc.main/31000/status", check(Kind::H2c, "status")),
+            ("/h2c/svc.main/31000", None),
+            ("/grpc/svc.main/31000", check(Kind::Grpc, "")),
+            ("/smtp/svc.main/31000/status", check(Kind::Smtp, "")),
+            ("/mysql/svc.main/31000", check(Kind::Mysql, "")),
+            ("/redis/svc.main/31000/status", check(Kind::Redis, "")),
             ("/spool/svc.main/31000", Some(Route::Spool(MAIN))),
             ("/spool/svc.main/31000/status", Some(Route::Spool(MAIN))),
             ("/spool/all/0/x", Some(Route::Spool(zero))),
             ("/recent", Some(Route::Recent)),
             ("/status", Some(Route::Status)),
             ("/status/count", Some(Route::Count)),
+            ("/metrics", Some(Route::Metrics)),
+            ("/metrics/", None),
             ("/recent/", None),
             ("/status/", None),
             ("/status/count/", None),
             ("/HTTP/svc.main/31000/status", None),
-            ("/redis/svc.main/31000/status", None),
+            ("/udp/svc.main/31000/status", None),
             ("/http/svc%2Emain/31000/status", None),
             ("/http/svc main/31000/status", None),
             ("/http//31000/status", None),

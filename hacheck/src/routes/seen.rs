@@ -67,29 +67,20 @@ pub(super) struct Counts {
 
 impl Seen {
     /// `peer` asks about `service`.
-    pub(super) fn ask(&self, service: &ServiceName, peer: Peer, now: UnixTime) {
-        let state = &mut *self.state.lock();
-        if !state.services.contains_key(service) {
-            state.make_room();
-            let seen = Service { asked: now, last: None, counts: HashMap::new() };
-            state.services.insert(service.clone(), seen);
-        }
-        let Some(seen) = state.services.get_mut(service) else { return };
-        seen.asked = now;
-        let mut asker = Asker::Peer(peer);
-        if !seen.counts.contains_key(&asker) {
-            if state.counters >= MAX_COUNTERS {
-                asker = Asker::Other;
-            } else {
-                state.counters += 1;
-            }
-        }
-        *seen.counts.entry(asker).or_default() += 1;
+    pub(super) fn ask(&self, service: &str, peer: Peer, now: UnixTime) {
+        self.state.lock().ask(service, peer, now);
     }
 
     /// `peer` has been told `code` about `service`.
-    pub(super) fn answer(&self, service: &ServiceName, peer: Peer, code: u16, now: UnixTime) {
+    pub(super) fn answer(&self, service: &str, peer: Peer, code: u16, now: UnixTime) {
         if let Some(seen) = self.state.lock().services.get_mut(service) {
+            seen.last = Some(Last { code, peer, time: now });
+        }
+    }
+
+    /// `peer` has asked about `service` and has been told `code` at once.
+    pub(super) fn note(&self, service: &str, peer: Peer, code: u16, now: UnixTime) {
+        if let Some(seen) = self.state.lock().ask(service, peer, now) {
             seen.last = Some(Last { code, peer, time: now });
         }
     }
@@ -123,6 +114,31 @@ impl Seen {
 }
 
 impl State {
+    /// `None` if `service` is no name, which paths have made sure of.
+    fn ask(&mut self, service: &str, peer: Peer, now: UnixTime) -> Option<&mut Service> {
+        if !self.services.contains_key(service) {
+            let name: ServiceName = service.parse().ok()?;
+            self.make_room();
+            let seen = Service { asked: now, last: None, counts: HashMap::new() };
+            self.services.insert(name, seen);
+        }
+        let seen = self.services.get_mut(service)?;
+        seen.asked = now;
+        let asker = Asker::Peer(peer);
+        if let Some(count) = seen.counts.get_mut(&asker) {
+            *count += 1;
+            return Some(seen);
+        }
+        let asker = if self.counters >= MAX_COUNTERS {
+            Asker::Other
+        } else {
+            self.counters += 1;
+            asker
+        };
+        *seen.counts.entry(asker).or_default() += 1;
+        Some(seen)
+    }
+
     /// Forgets the service that nobody has asked about for the longest time if there are too many.
     fn make_room(&mut self) {
         if self.services.len() < MAX_SERVICES {
@@ -173,12 +189,12 @@ mod tests {
     #[test]
     fn the_documents_have_the_form_that_halist_reads() {
         let seen = Seen::default();
-        seen.ask(&service("b.main"), peer("127.0.0.1"), at(1000.5));
-        seen.answer(&service("b.main"), peer("127.0.0.1"), 599, at(1001.25));
-        seen.ask(&service("a.main"), peer("10.0.0.9"), at(1000.0));
-        seen.ask(&service("a.main"), peer("10.0.0.9"), at(1000.0));
-        seen.ask(&service("a.main"), Peer::Unix, at(1000.0));
-        seen.ask(&service("old.main"), peer("10.0.0.9"), at(300.0));
+        seen.ask("b.main", peer("127.0.0.1"), at(1000.5));
+        seen.answer("b.main", peer("127.0.0.1"), 599, at(1001.25));
+        seen.ask("a.main", peer("10.0.0.9"), at(1000.0));
+        seen.ask("a.main", peer("10.0.0.9"), at(1000.0));
+        seen.ask("a.main", Peer::Unix, at(1000.0));
+        seen.ask("old.main", peer("10.0.0.9"), at(300.0));
         let recent = serde_json::to_string(&seen.recent(600, at(1002.0))).unwrap();
         let expected = r#"{"seen_services":[["a.main",null],["b.main",{"code":599,"remote_ip":"127.0.0.1","ts":1001.25}]],"threshold_seconds":600}"#;
         assert_eq!(recent, expected);
@@ -192,7 +208,7 @@ mod tests {
         let seen = Seen::default();
         for number in 0..MAX_SERVICES + 10 {
             let now = at(1000.0 + f64::from(u32::try_from(number).unwrap()));
-            seen.ask(&service(&format!("svc{number}")), peer("10.0.0.9"), now);
+            seen.ask(&format!("svc{number}"), peer("10.0.0.9"), now);
         }
         let state = seen.state.lock();
         assert_eq!((state.services.len(), state.counters), (MAX_SERVICES, MAX_SERVICES));
@@ -205,7 +221,7 @@ mod tests {
         let seen = Seen::default();
         seen.state.lock().counters = MAX_COUNTERS - 1;
         for last in [1, 2, 3, 1] {
-            seen.ask(&service("svc"), peer(&format!("10.0.0.{last}")), at(7.0));
+            seen.ask("svc", peer(&format!("10.0.0.{last}")), at(7.0));
         }
         let counts = serde_json::to_string(&seen.counts()).unwrap();
         assert_eq!(counts, r#"{"service_access_counts":{"svc":{"10.0.0.1":2,"other":2}}}"#);

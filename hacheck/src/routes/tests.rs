@@ -39,8 +39,9 @@ impl Host {
         tokio::spawn(keeper.run(stop.clone()));
         let addresses = LocalAddresses::new(["10.0.0.7".parse().unwrap()], None);
         let (_, local) = watch::channel(Arc::new(addresses));
-        let checker = Checker::new(&settings.checks);
-        let hacheck = Hacheck::new(settings, marks.clone(), checker, local);
+        let checker = Checker::new(&settings.checks, tokio::runtime::Handle::current());
+        let (_, containers) = watch::channel(Arc::new(["10.7.0.2".parse().unwrap()].into()));
+        let hacheck = Hacheck::new(settings, marks.clone(), checker, local, containers);
         Self { hacheck, marks, root, _stop: stop.clone().drop_guard(), stop }
     }
 

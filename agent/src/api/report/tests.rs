@@ -66,6 +66,7 @@ pub(in crate::api) async fn view(catalog: Catalog, haproxy: Status) -> View {
         doubted: of(Arc::default()),
         catalog: of(Some(Arc::new(catalog))),
         haproxy: of(Arc::new(haproxy)),
+        stale_marks: Default::default(),
         marks: Marks::open(spool.path()).await.unwrap().0,
     }
 }

@@ -33,6 +33,7 @@ fn registration(
     let registration = Registration {
         key: key.clone(),
         title: task.to_string(),
+        created: None,
         life: String::new(),
         port,
         check: CheckSpec {

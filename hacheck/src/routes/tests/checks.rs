@@ -10,7 +10,7 @@ async fn unknown_paths_and_methods_are_answered_as_before() {
     let not_found = "<html><title>404: Not Found</title><body>404: Not Found</body></html>";
     let not_allowed = "<html><title>405: Method Not Allowed</title>\
                        <body>405: Method Not Allowed</body></html>";
-    for path in ["/", "/http/svc/80", "/https/svc/80/x", "/recent/", "/http/a%20b/80/x"] {
+    for path in ["/", "/http/svc/80", "/https/svc/80", "/recent/", "/http/a%20b/80/x"] {
         assert_eq!(host.get(path).await, owned(404, not_found), "{path}");
     }
     let cases = [
@@ -62,7 +62,7 @@ async fn the_service_is_asked_for_the_path_as_received_with_the_copied_headers()
     assert_eq!(host.ask(Ask { path: &path, headers, ..Ask::default() }).await.status, 200);
     let expected = format!(
         "GET /a%20b//%2F?c=%26 HTTP/1.1\r\nuser-agent: hastate {}\r\nhost: h:6666\r\n\
-         x-mode: ro,rw\r\nx-service: svc.main\r\nconnection: close\r\n\r\n",
+         x-mode: ro,rw\r\nx-service: svc.main\r\nconnection: keep-alive\r\n\r\n",
         crate::VERSION
     );
     assert_eq!(*asked.borrow(), [expected]);

@@ -82,11 +82,6 @@ fn admit(ports: &mut Ports, name: &Namespace, config: &NamespaceConfig) -> Resul
 }
 
 fn content(config: &NamespaceConfig) -> Result<(), String> {
-    if config.mode == Mode::Https {
-        // hacheck would answer each check 404, and the whole pool would always be down.
-        let reason = "mode https is not supported yet: health checks over TLS are missing";
-        return Err(reason.to_owned());
-    }
     let uri = &config.healthcheck_uri;
     if uri.len() > MAX_URI_BYTES || !uri.chars().all(|c| c.is_ascii_graphic()) {
         return Err("healthcheck_uri must be at most 2048 visible ASCII characters".to_owned());

@@ -225,14 +225,12 @@ fn a_namespace_that_cannot_be_rendered_keeps_its_last_good_settings_and_new_serv
 }
 
 #[test]
-fn a_pool_that_could_not_be_checked_is_refused_with_the_reason() {
-    let https = || NamespaceConfig { mode: Mode::Https, ..config(80) };
-    let built = simply(&catalog([("web.main", https(), vec![server("a", 1)])]));
-    assert_eq!((built.model.namespaces.len(), built.refused[0].what.as_str()), (0, "web.main"));
-    assert_eq!(
-        built.refused[0].reason,
-        "mode https is not supported yet: health checks over TLS are missing"
-    );
+fn a_pool_of_mode_https_is_checked_over_tls_and_otherwise_like_http() {
+    let https = NamespaceConfig { mode: Mode::Https, ..config(80) };
+    let built = simply(&catalog([("web.main", https, vec![server("a", 1)])]));
+    let namespace = &built.model.namespaces[0];
+    assert_eq!((namespace.mode, namespace.check.observe), ("http", "layer4"));
+    assert!(namespace.check.uri.starts_with("/https/web.main/0/"), "{}", namespace.check.uri);
 }
 
 #[test]
