@@ -33,3 +33,26 @@ pub mod tools;
 
 /// What `Server` and `User-Agent` headers call this program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// Where the fuzz targets look for what they try first. They try it in silence, so a directory
+    /// in the wrong place would never be missed.
+    const CORPORA: [&str; 3] = [
+        "marks/__fuzz__/marks__format__tests__spool_file",
+        "routes/__fuzz__/routes__path__tests__request_path",
+        "__fuzz__/target__tests__server_state",
+    ];
+
+    #[test]
+    fn every_fuzz_target_has_its_corpus() {
+        for corpus in CORPORA {
+            let path =
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(corpus).join("corpus");
+            let files = fs::read_dir(&path).map(Iterator::count).unwrap_or_default();
+            assert!(files >= 10, "{}: {files}", path.display());
+        }
+    }
+}

@@ -139,6 +139,19 @@ mod tests {
         assert!(text.starts_with("`a\\nb` is neither"), "{text}");
     }
 
+    /// Files in `__fuzz__` are tried first; found crashes are kept there.
+    #[test]
+    fn fuzz_server_state() {
+        let allowed: crate::network::Network = "10.4.0.0/16".parse().unwrap();
+        bolero::check!().with_iterations(20_000).for_each(|header: &[u8]| {
+            let Ok(header) = hyper::header::HeaderValue::from_bytes(header) else { return };
+            let text = String::from_utf8_lossy(header.as_bytes());
+            if let Ok(Target { host: Host::Other(address), .. }) = parse(Some(&text), None) {
+                assert!(allowed.contains(address), "{text}");
+            }
+        });
+    }
+
     proptest! {
         #[test]
         fn any_header_is_read_without_harm(state in "\\PC*", check_ip in "\\PC*") {

@@ -125,6 +125,18 @@ mod tests {
         assert_eq!(written, expected);
     }
 
+    /// Files in `__fuzz__` are tried first; found crashes are kept there.
+    #[test]
+    fn fuzz_spool_file() {
+        bolero::check!().with_iterations(20_000).for_each(|content: &[u8]| {
+            let key: MarkKey = "svc.main:80".parse().unwrap();
+            let Parsed { mark, .. } = parse(key.clone(), content);
+            assert!(crate::marks::mark::tests::parses(&mark.text()), "{}", mark.text());
+            let written = write(&mark);
+            assert_eq!(parse(key, written.as_bytes()), Parsed { mark, fault: None });
+        });
+    }
+
     proptest! {
         #[test]
         fn any_content_is_read_without_harm(content in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -110,7 +110,7 @@ fn breaks_the_line(c: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -127,7 +127,7 @@ mod tests {
 
     /// A hand-written reading of the grammar in hacheck.md §14.1:
     /// `Service NAME in STATE state[ since [0-9.]+][ until [0-9.]+][: REASON]`.
-    fn parses(text: &str) -> bool {
+    pub(in crate::marks) fn parses(text: &str) -> bool {
         fn time<'a>(rest: &'a str, word: &str) -> Option<&'a str> {
             let Some(digits) = rest.strip_prefix(word) else { return Some(rest) };
             let after = digits.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');

@@ -123,6 +123,25 @@ mod tests {
         }
     }
 
+    /// Files in `__fuzz__` are tried first; found crashes are kept there.
+    #[test]
+    fn fuzz_request_path() {
+        bolero::check!().with_iterations(20_000).for_each(|path: &[u8]| {
+            let Ok(uri) = hyper::Uri::try_from(path) else { return };
+            let instance = match parse(uri.path()) {
+                Some(Route::Check { instance, rest, .. }) => {
+                    assert!(uri.path().ends_with(rest));
+                    instance
+                }
+                Some(Route::Spool(instance)) => instance,
+                _ => return,
+            };
+            let Instance { service, port } = instance;
+            assert!(!service.is_empty() && !service.contains(['/', '%', ':', '\n', '\0']));
+            assert!(port.bytes().all(|byte| byte.is_ascii_digit()));
+        });
+    }
+
     proptest! {
         #[test]
         fn any_path_is_read_without_harm(path in "\\PC*") {

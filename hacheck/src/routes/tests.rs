@@ -1,7 +1,9 @@
 //! The interface from request to answer, on real marks and real sockets.
 
 mod checks;
+mod hostile;
 mod marks;
+mod model;
 
 use std::net::SocketAddr;
 
@@ -33,7 +35,11 @@ struct Host {
 
 impl Host {
     async fn start(settings: Settings) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), settings).await
+    }
+
+    /// With the spool that is in `root`.
+    async fn start_in(root: TempDir, settings: Settings) -> Self {
         let (marks, keeper) = Marks::open(&root.path().join("spool")).await.unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(keeper.run(stop.clone()));
@@ -133,6 +139,10 @@ fn owned(status: u16, body: &str) -> (u16, String) {
 
 /// Serves `host` on a free port.
 fn serve(host: &Host) -> SocketAddr {
+    serve_within(host, Limits::default())
+}
+
+fn serve_within(host: &Host, limits: Limits) -> SocketAddr {
     let listener = server::listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let hacheck = host.hacheck.clone();
@@ -140,7 +150,7 @@ fn serve(host: &Host) -> SocketAddr {
         let hacheck = hacheck.clone();
         async move { hacheck.handle(peer, request).await }
     };
-    tokio::spawn(server::serve(listener, Limits::default(), handle, host.stop.clone()));
+    tokio::spawn(server::serve(listener, limits, handle, host.stop.clone()));
     address
 }
 
