@@ -10,8 +10,8 @@
 //! [`server`] carries the requests and knows nothing of checks. The agent calls
 //! [`checks::Checker`] and [`marks::Marks`] in process and skips the HTTP part.
 //!
-//! [`client`] is the other end of it, for programs that drain tasks on many hosts; [`tools`] are the
-//! commands for people on the host itself, and [`program`] is the daemon that runs alone, without the
+//! [`client`] is the other end of it, for programs that drain tasks on many hosts; [`tools`] and
+//! [`drain`] are the commands for people on the host itself, and [`program`] is the daemon that runs alone, without the
 //! agent, by the old [`config`] file.
 
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@ pub mod cache;
 pub mod checks;
 pub mod client;
 pub mod config;
+pub mod drain;
 mod etag;
 pub mod marks;
 pub mod names;

@@ -8,7 +8,10 @@ use std::{
 
 use clap::Parser;
 use hacheck::{
-    program::{self, args::Args},
+    program::{
+        self,
+        args::{Args, Command},
+    },
     server::Inherited,
     tools::{Caller, Output, Tool},
 };
@@ -21,7 +24,7 @@ fn main() -> ExitCode {
         return tool.run(words, &Caller::of_this_process(), output).into();
     }
     let inherited = Inherited::from_environment();
-    let Args { serve } = match Args::try_parse() {
+    let Args { serve, command } = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
             // Help, or what is wrong; nobody to tell if that fails.
@@ -29,10 +32,27 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
-    match program::serve(&serve, inherited) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+    match command {
+        None => {
+            program::serve(&serve, inherited).map_or_else(|e| failed(&e), |()| ExitCode::SUCCESS)
+        }
+        Some(command) => run(&command).unwrap_or_else(|error| failed(&*error)),
     }
+}
+
+fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut output = Output { out: &mut io::stdout(), err: &mut io::stderr() };
+    let safe = match command {
+        Command::Drain(drain) => {
+            runtime.block_on(drain.run(&Caller::of_this_process(), &mut output))?
+        }
+        Command::Undrain(undrain) => {
+            runtime.block_on(undrain.run(&mut output))?;
+            true
+        }
+    };
+    Ok(if safe { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What went wrong, with its causes.

@@ -18,7 +18,7 @@ use std::{
 use clap::{CommandFactory, FromArgMatches};
 
 use self::args::{Action, Args};
-pub use self::reason::Caller;
+pub use self::reason::{Anonymous, Caller};
 
 /// It did not work, or something is down.
 const FAILED: u8 = 1;

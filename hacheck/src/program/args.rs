@@ -7,7 +7,9 @@ use std::{
     thread,
 };
 
-use clap::{Args as ClapArgs, Parser};
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::drain::{Drain, Undrain};
 
 /// Where hacheck listens unless told otherwise; fleets use 6666.
 const DEFAULT_PORT: u16 = 3333;
@@ -21,6 +23,7 @@ const DEFAULT_PORT: u16 = 3333;
     name = "hacheck",
     version,
     max_term_width = 100,
+    args_conflicts_with_subcommands = true,
     after_help = "Usual start: hacheck -p 6666 -c /etc/hacheck.conf.yaml\n\
                   Stops on SIGTERM, SIGINT and SIGQUIT, when requests under way are answered. Takes over \
                   listening sockets from systemd. HACHECK_LOG sets the log's levels, such as \
@@ -30,6 +33,21 @@ pub struct Args {
     #[command(flatten)]
     /// How to serve.
     pub serve: Serve,
+    /// Something else than to serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does beside serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take a service out on this host, and wait until nobody sends to it any more.
+    ///
+    /// Marks it down, then asks HAProxy until no server of it on this host is up and none has
+    /// sessions or requests in its queue. Exit code: 0 safe to stop, 1 not in time, or it failed.
+    Drain(Drain),
+    /// Bring a drained service back.
+    Undrain(Undrain),
 }
 
 /// Flags of the daemon (hacheck.md §2.1).
@@ -82,7 +100,7 @@ mod tests {
     #[test]
     fn the_old_flags_are_understood() {
         let words = "hacheck -c /etc/hacheck.conf.yaml -p 6666 --port 6667 -n 4 -B 127.0.0.1 --spool-root /s -v";
-        let Args { serve } = Args::try_parse_from(words.split(' ')).unwrap();
+        let Args { serve, .. } = Args::try_parse_from(words.split(' ')).unwrap();
         assert_eq!(serve.config_file, Some("/etc/hacheck.conf.yaml".into()));
         let addresses = ["127.0.0.1:6666", "127.0.0.1:6667"].map(|text| text.parse().unwrap());
         assert_eq!(serve.addresses(), addresses);
@@ -90,11 +108,11 @@ mod tests {
         assert_eq!(serve.spool_root, PathBuf::from("/s"));
         assert!(serve.verbose);
         let words = "hacheck --config-file x --num-procs 0 --bind-address :: --verbose";
-        let Args { serve } = Args::try_parse_from(words.split(' ')).unwrap();
+        let Args { serve, .. } = Args::try_parse_from(words.split(' ')).unwrap();
         assert!(serve.addresses().is_empty());
         assert_eq!(serve.default_address().to_string(), "[::]:3333");
         assert_eq!(serve.threads(), thread::available_parallelism().unwrap());
-        let Args { serve } = Args::try_parse_from(["hacheck"]).unwrap();
+        let Args { serve, .. } = Args::try_parse_from(["hacheck"]).unwrap();
         assert_eq!(serve.default_address().to_string(), "0.0.0.0:3333");
         assert_eq!(serve.threads().get(), 1);
         for words in ["hacheck -p 65536", "hacheck -n -1", "hacheck -B everywhere", "hacheck -x"] {

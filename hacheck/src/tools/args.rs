@@ -23,7 +23,14 @@ pub(super) struct Args {
     #[arg(short, long, value_enum, hide_default_value = true)]
     pub(super) action: Option<Action>,
     /// Why; shown to everyone who asks about the service. Default: who you are.
-    #[arg(short, long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
     pub(super) reason: String,
     /// When the mark ends by itself, in seconds since 1970. Default: never.
     #[arg(short, long, value_name = "UNIXTIME", allow_negative_numbers = true)]
