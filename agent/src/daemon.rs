@@ -6,6 +6,7 @@ mod service_manager;
 
 use std::{sync::Arc, time::Duration};
 
+use hacheck::server::Inherited;
 use tracing::{info, warn};
 
 use crate::{
@@ -20,12 +21,14 @@ const GRACE: Duration = Duration::from_secs(25);
 
 /// Runs the daemon until it is asked to stop or a task ends.
 ///
-/// `ready` is called once with a view of all rooms, when the listeners are bound.
+/// `inherited` are listening sockets that the process was started with; hacheck's port is taken from
+/// them if it is there. `ready` is called once with a view of all rooms, when the listeners are bound.
 ///
 /// # Errors
 /// When a listener cannot be bound or a directory cannot be used: the sentence names which.
 pub async fn run(
     config: Config,
+    inherited: Inherited,
     mut signals: Signals,
     ready: impl FnOnce(View) + Send,
 ) -> anyhow::Result<Exit> {
@@ -35,7 +38,7 @@ pub async fn run(
     }
     let mut supervisor = Supervisor::default();
     let view = tokio::select! {
-        view = rooms::open(&config, &mut supervisor) => view?,
+        view = rooms::open(&config, inherited, &mut supervisor) => view?,
         () = signals.asked() => return Ok(Exit::Asked),
     };
     service_manager::start(&view, &mut supervisor);

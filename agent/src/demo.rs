@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use hacheck::server::Inherited;
 use tokio::time;
 
 use crate::{
@@ -51,7 +52,7 @@ pub async fn run(no_docker: bool) -> anyhow::Result<Exit> {
 async fn play(scene: &Scene, services: &Services, signals: Signals) -> anyhow::Result<Exit> {
     let config = scene.config(services)?;
     let (open, view) = tokio::sync::oneshot::channel();
-    let daemon = daemon::run(config, signals, |view| {
+    let daemon = daemon::run(config, Inherited::default(), signals, |view| {
         let _ = open.send(view);
     });
     let guide = async {

@@ -9,6 +9,7 @@ use agent::{
     supervisor::{Exit, Signals},
 };
 use clap::Parser;
+use hacheck::server::Inherited;
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -18,17 +19,19 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
         }
     };
+    // Before there are other threads; see there.
+    let inherited = Inherited::from_environment();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    let code = runtime.block_on(run(args)).unwrap_or_else(|error| failed(&error));
+    let code = runtime.block_on(run(args, inherited)).unwrap_or_else(|error| failed(&error));
     // Reads of files that hang must not keep a stopping process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
 }
 
-async fn run(args: Args) -> anyhow::Result<ExitCode> {
+async fn run(args: Args, inherited: Inherited) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Agent { config, soa_dir } => {
             let config = match load(config.as_deref(), soa_dir) {
@@ -36,7 +39,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 Err(code) => return Ok(code),
             };
             logging::start(&config.log)?;
-            finish(daemon::run(config, Signals::listen()?, |_| ()).await)
+            finish(daemon::run(config, inherited, Signals::listen()?, |_| ()).await)
         }
         Command::CheckConfig { config, soa_dir } => match load(config.as_deref(), soa_dir) {
             Ok(config) => cli::check_config(&config),

@@ -1,19 +1,13 @@
 //! The doors of the agent: hacheck's port, the admin port and the admin socket.
 
-use std::{
-    collections::HashSet,
-    io,
-    net::{IpAddr, SocketAddr},
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::HashSet, io, net::IpAddr, path::Path, sync::Arc};
 
 use anyhow::Context;
 use hacheck::{
     checks::Checker,
     names::LocalAddressesTask,
     routes::Hacheck,
-    server::{Limits, Listener, listen, serve},
+    server::{Inherited, Limits, Listener, listen, serve},
     settings::{CheckSettings, RemoteMarks, Settings},
 };
 use tokio::{
@@ -21,6 +15,7 @@ use tokio::{
     sync::{oneshot, watch},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
     api::{Api, View},
@@ -50,7 +45,8 @@ pub(super) fn settings(config: &Config) -> Settings {
     }
 }
 
-/// Binds all listeners and serves on them until the supervisor stops.
+/// Binds all listeners and serves on them until the supervisor stops. hacheck's port is taken over if
+/// it was handed over at the start: then a restart of the agent refuses nobody.
 ///
 /// # Errors
 /// When an address is taken.
@@ -58,6 +54,7 @@ pub(super) async fn open(
     config: &Config,
     checker: &Checker,
     container_addresses: watch::Receiver<Arc<HashSet<IpAddr>>>,
+    mut inherited: Inherited,
     view: &View,
     tasks: &mut Supervisor,
 ) -> anyhow::Result<()> {
@@ -71,7 +68,11 @@ pub(super) async fn open(
         container_addresses,
     );
     let metrics = hacheck.clone();
-    open_hacheck(config.hacheck.listen, hacheck, tasks).await?;
+    let listener = inherited.listen(config.hacheck.listen)?;
+    for address in inherited.addresses() {
+        warn!(%address, "a socket was handed over that is not hacheck.listen; it is closed");
+    }
+    open_hacheck(listener, hacheck, tasks)?;
     let api = Api { view: view.clone(), hacheck: metrics };
     open_admin(listen(config.admin.listen)?.into(), api.clone(), tasks);
     let socket = &config.admin.socket;
@@ -83,36 +84,28 @@ pub(super) async fn open(
 
 /// hacheck has a thread and a runtime of its own: two threads that share its connections are slower
 /// than one (crates.md §5), and nothing else of the agent can delay it.
-async fn open_hacheck(
-    address: SocketAddr,
+fn open_hacheck(
+    listener: std::net::TcpListener,
     hacheck: Hacheck,
     tasks: &mut Supervisor,
 ) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
-    let (bound, is_bound) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel::<()>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _entered = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
     let token = stop.clone();
     std::thread::Builder::new().name("hacheck".to_owned()).spawn(move || {
         // Dropped when the thread ends, however it ends.
         let _ended = ended;
-        runtime.block_on(async {
-            match listen(address) {
-                Ok(listener) => {
-                    let _ = bound.send(Ok(()));
-                    let handle = move |peer, request| {
-                        let hacheck = hacheck.clone();
-                        async move { hacheck.handle(peer, request).await }
-                    };
-                    serve(listener, Limits::default(), handle, token).await;
-                }
-                Err(error) => {
-                    let _ = bound.send(Err(error));
-                }
-            }
-        });
+        let handle = move |peer, request| {
+            let hacheck = hacheck.clone();
+            async move { hacheck.handle(peer, request).await }
+        };
+        runtime.block_on(serve(listener, Limits::default(), handle, token));
     })?;
-    is_bound.await.context("hacheck ended before it listened")??;
     tasks.spawn("hacheck", |asked| async move {
         let mut has_ended = has_ended;
         tokio::select! {

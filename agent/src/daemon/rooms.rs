@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use hacheck::{checks::Checker, marks::Marks};
+use hacheck::{checks::Checker, marks::Marks, server::Inherited};
 use prometheus_client::metrics::counter::Counter;
 use soa_configs::{Namespace, Place};
 use tokio::{
@@ -115,7 +115,11 @@ impl Slots {
 ///
 /// # Errors
 /// When a listener cannot be bound or the spool cannot be used.
-pub(super) async fn open(config: &Config, tasks: &mut Supervisor) -> anyhow::Result<View> {
+pub(super) async fn open(
+    config: &Config,
+    inherited: Inherited,
+    tasks: &mut Supervisor,
+) -> anyhow::Result<View> {
     let host = Arc::new(HostIdentity {
         name: config.host.name.clone(),
         address: config.host.address,
@@ -130,7 +134,8 @@ pub(super) async fn open(config: &Config, tasks: &mut Supervisor) -> anyhow::Res
     let slots = Slots::new();
     let view = slots.view(config, Arc::clone(&host), marks.clone());
     let container_addresses = Slot::new();
-    interfaces::open(config, &checker, container_addresses.receiver, &view, tasks).await?;
+    interfaces::open(config, &checker, container_addresses.receiver, inherited, &view, tasks)
+        .await?;
     tasks.spawn("marks", |stop| marks_keeper.run(stop));
     follow_soa(config, slots.soa.sender, tasks);
     follow_tasks(
