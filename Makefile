@@ -35,9 +35,10 @@ test: cargo ## every test, against the real ZooKeeper, HAProxy and Docker
 	fi
 
 bench: cargo ## measure it, beside what limits it and what it replaces
-	@packaging/install-dependencies test
+	@packaging/install-dependencies bench
 	cargo build --locked --release --workspace
-	cargo run --locked --release -p benches
+	cargo run --locked --release -p benches --bin bench
+	cargo run --locked --release -p benches --bin bench-hacheck
 
 # Standard output is the path of the package and nothing else, for scripts.
 deb: cargo ## the Debian package; prints its path
