@@ -12,9 +12,10 @@ use serde::Serialize;
 use tokio::{runtime::Handle, sync::watch, time::Instant};
 
 /// How old an answer may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Freshness {
     /// As old as the lifetime of answers.
+    #[default]
     Cached,
     /// No finished answer will do; that of a check which is under way will.
     Now,

@@ -107,7 +107,11 @@ impl Marks {
     /// The mark that holds an instance down now; see [`MarkTable::lookup`].
     #[must_use]
     pub fn lookup(&self, service: &str, port: u16, host: Host) -> Option<Arc<Mark>> {
-        self.table.borrow().lookup(service, port, host, UnixTime::now()).map(Arc::clone)
+        let table = self.table.borrow();
+        if table.is_empty() {
+            return None;
+        }
+        table.lookup(service, port, host, UnixTime::now()).map(Arc::clone)
     }
 
     /// Holds exactly these down in memory, each for its reason, until the next call or the end of the

@@ -4,7 +4,7 @@ mod host;
 mod local;
 mod service;
 
-pub(crate) use self::service::is_service_character;
+pub(crate) use self::service::is_service_byte;
 pub use self::{
     host::Host,
     local::{LocalAddresses, LocalAddressesTask},

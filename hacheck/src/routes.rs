@@ -15,14 +15,14 @@ mod path;
 mod question;
 mod seen;
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc, time::Instant};
+use std::{collections::HashSet, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use futures_util::future::{self, Either, Ready};
 use hyper::{
-    Method, Request, StatusCode,
+    Method, Request, StatusCode, Uri,
     body::Body,
-    header::{self, HeaderMap, HeaderName},
-    http::request::Parts,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use prometheus_client::registry::Registry;
 use serde::Serialize;
@@ -41,7 +41,7 @@ use crate::{
     checks::{Checker, Kind, Outcome},
     etag,
     marks::{Mark, Marks, UnixTime},
-    names::{LocalAddresses, ServiceName},
+    names::{Host, LocalAddresses, ServiceName},
     server::{Peer, Reply},
     settings::Settings,
     target::{Target, parse_port, target},
@@ -77,6 +77,26 @@ struct Status {
     cache: Statistics,
     uptime: f64,
     outbound_request_queue_size: usize,
+}
+
+/// An answer that is there, or one that takes its time.
+pub type Answering = Either<Ready<Reply>, Pin<Box<dyn Future<Output = Reply> + Send>>>;
+
+/// What of a request is looked at, where it stands.
+#[derive(Clone, Copy, Debug)]
+struct Head<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+}
+
+/// What headers say about a check.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said<'a> {
+    server_state: Option<&'a HeaderValue>,
+    check_ip: Option<&'a HeaderValue>,
+    none_match: Option<&'a HeaderValue>,
+    freshness: Freshness,
 }
 
 /// An answer, and what it says in a word.
@@ -116,21 +136,25 @@ impl Hacheck {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Answers one request.
-    pub async fn handle<B>(&self, peer: Peer, request: Request<B>) -> Reply
+    /// Answers one request: at once where nothing has to be waited for.
+    pub fn handle<B>(&self, peer: Peer, request: Request<B>) -> Answering
     where
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + Send + 'static,
     {
-        let (head, body) = request.into_parts();
+        let head = Head::of(&request);
         let route = path::parse(head.uri.path());
-        let answered = self.inner.answer(peer, &head, route, body).await;
-        let (reply, verdict) = answered.unwrap_or_else(|refusal| {
-            let verdict = Verdict::of_refusal(refusal.status());
-            (refusal.into(), verdict)
-        });
-        let is_post = head.method == Method::POST;
-        self.inner.metrics.count(route.as_ref(), is_post, verdict);
-        reply
+        if let Some(answered) = self.inner.at_once(peer, head, route) {
+            return Either::Left(future::ready(self.inner.finish(head, route, answered)));
+        }
+        // In a box: whatever has to be waited for takes much more memory than what is known.
+        let inner = Arc::clone(&self.inner);
+        Either::Right(Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let head = Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers };
+            let route = path::parse(head.uri.path());
+            let answered = inner.in_time(peer, head, route, body).await;
+            inner.finish(head, route, answered)
+        }))
     }
 
     /// Registers everything that is counted here: requests, checks, their cache, and marks.
@@ -140,67 +164,118 @@ impl Hacheck {
 }
 
 impl Inner {
-    async fn answer<B>(
+    /// The answer, if it can be given without waiting.
+    fn at_once(
         &self,
         peer: Peer,
-        head: &Parts,
+        head: Head<'_>,
+        route: Option<Route<'_>>,
+    ) -> Option<Result<Told, Refusal>> {
+        let Some(route) = route else { return Some(Err(Refusal::NotFound)) };
+        Some(match (head.method, route) {
+            (&Method::GET, Route::Check { kind, instance, rest }) => {
+                return self.known(peer, head, kind, instance, rest).transpose();
+            }
+            (&Method::POST, Route::Spool(_)) => return None,
+            (&Method::GET, Route::Spool(instance)) => self.spool(peer, head, instance),
+            (&Method::GET, Route::Recent) => self.recent(head),
+            (&Method::GET, Route::Status) => Ok(document(head, &self.status())),
+            (&Method::GET, Route::Count) => Ok(document(head, &self.seen.counts())),
+            (&Method::GET, Route::Metrics) => Ok((self.metrics_text(), Verdict::Up)),
+            _ => Err(Refusal::Method),
+        })
+    }
+
+    /// The answer for which a service or the disk has to be waited for.
+    async fn in_time<B>(
+        &self,
+        peer: Peer,
+        head: Head<'_>,
         route: Option<Route<'_>>,
         body: B,
     ) -> Result<Told, Refusal>
     where
         B: Body<Data = Bytes>,
     {
-        match (&head.method, route.ok_or(Refusal::NotFound)?) {
-            (&Method::GET, Route::Check { kind, instance, rest }) => {
+        match route {
+            Some(Route::Check { kind, instance, rest }) => {
                 self.check(peer, head, kind, instance, rest).await
             }
-            (&Method::GET, Route::Spool(instance)) => self.spool(peer, head, instance),
-            (&Method::POST, Route::Spool(instance)) => {
-                self.change(peer, head, instance, body).await
-            }
-            (&Method::GET, Route::Recent) => self.recent(head),
-            (&Method::GET, Route::Status) => Ok(document(head, &self.status())),
-            (&Method::GET, Route::Count) => Ok(document(head, &self.seen.counts())),
-            (&Method::GET, Route::Metrics) => Ok((self.metrics_text(), Verdict::Up)),
-            _ => Err(Refusal::Method),
+            Some(Route::Spool(instance)) => self.change(peer, head, instance, body).await,
+            _ => Err(Refusal::NotFound),
         }
+    }
+
+    /// Counts an answer, and puts a refusal into words.
+    fn finish(
+        &self,
+        head: Head<'_>,
+        route: Option<Route<'_>>,
+        answered: Result<Told, Refusal>,
+    ) -> Reply {
+        let (reply, verdict) = answered.unwrap_or_else(|refusal| {
+            let verdict = Verdict::of_refusal(refusal.status());
+            (refusal.into(), verdict)
+        });
+        self.metrics.count(route.as_ref(), head.method == Method::POST, verdict);
+        reply
+    }
+
+    /// What is known about an instance: its mark, or what it said a short while ago.
+    fn known(
+        &self,
+        peer: Peer,
+        head: Head<'_>,
+        kind: Kind,
+        instance: Instance<'_>,
+        rest: &str,
+    ) -> Result<Option<Told>, Refusal> {
+        let said = Said::in_headers(head.headers);
+        let Asked { service, target } = self.asked(&said, instance)?;
+        if let Some(mark) = self.marks.lookup(service, target.port, target.host) {
+            self.seen.note(service, peer, 503, UnixTime::now());
+            return Ok(Some(marked(&mark)));
+        }
+        let (query, headers) = (head.uri.query(), head.headers);
+        let question = Question { kind, service, target, rest, query, headers };
+        let remembered = question.remembered(&self.checker, &self.settings, said.freshness);
+        Ok(remembered.map(|outcome| {
+            self.seen.note(service, peer, outcome.code, UnixTime::now());
+            checked(said.none_match, &outcome)
+        }))
     }
 
     async fn check(
         &self,
         peer: Peer,
-        head: &Parts,
+        head: Head<'_>,
         kind: Kind,
         instance: Instance<'_>,
         rest: &str,
     ) -> Result<Told, Refusal> {
-        let Asked { service, target } = self.asked(head, instance)?;
-        if let Some(mark) = self.marks.lookup(service, target.port, target.host) {
-            self.seen.note(service, peer, 503, UnixTime::now());
-            return Ok(marked(&mark));
-        }
-        let (query, headers) = (head.uri.query(), &head.headers);
+        let said = Said::in_headers(head.headers);
+        let Asked { service, target } = self.asked(&said, instance)?;
+        let (query, headers) = (head.uri.query(), head.headers);
         let question = Question { kind, service, target, rest, query, headers };
-        let freshness = freshness(&head.headers);
-        if let Some(outcome) = question.remembered(&self.checker, &self.settings, freshness) {
-            self.seen.note(service, peer, outcome.code, UnixTime::now());
-            return Ok(checked(head, &outcome));
-        }
         let request = question.to_request(&self.settings)?;
         self.seen.ask(service, peer, UnixTime::now());
-        let outcome = self.checker.check(&request, freshness, None).await;
+        let outcome = self.checker.check(&request, said.freshness, None).await;
         self.seen.answer(service, peer, outcome.code, UnixTime::now());
-        Ok(checked(head, &outcome))
+        Ok(checked(said.none_match, &outcome))
     }
 
-    fn spool(&self, peer: Peer, head: &Parts, instance: Instance<'_>) -> Result<Told, Refusal> {
-        let Asked { service, target } = self.asked(head, instance)?;
+    fn spool(&self, peer: Peer, head: Head<'_>, instance: Instance<'_>) -> Result<Told, Refusal> {
+        let said = Said::in_headers(head.headers);
+        let Asked { service, target } = self.asked(&said, instance)?;
         let mark = self.marks.lookup(service, target.port, target.host);
         let code = if mark.is_some() { 503 } else { 200 };
         self.seen.note(service, peer, code, UnixTime::now());
         Ok(match mark {
             Some(mark) => marked(&mark),
-            None => (answers::up(head, Bytes::new(), Some(&etag::OF_NOTHING)), Verdict::Up),
+            None => {
+                let reply = answers::up(said.none_match, Bytes::new(), Some(&etag::OF_NOTHING));
+                (reply, Verdict::Up)
+            }
         })
     }
 
@@ -208,14 +283,14 @@ impl Inner {
     async fn change<B>(
         &self,
         peer: Peer,
-        head: &Parts,
+        head: Head<'_>,
         instance: Instance<'_>,
         body: B,
     ) -> Result<Told, Refusal>
     where
         B: Body<Data = Bytes>,
     {
-        self.gate.admit(peer, &head.headers)?;
+        self.gate.admit(peer, head.headers)?;
         let key = change::key(instance)?;
         let change = change::read(head, body).await?;
         change::log(&change, &key, peer, head);
@@ -226,7 +301,7 @@ impl Inner {
         Ok((answers::html(StatusCode::OK, Bytes::new()), Verdict::Up))
     }
 
-    fn recent(&self, head: &Parts) -> Result<Told, Refusal> {
+    fn recent(&self, head: Head<'_>) -> Result<Told, Refusal> {
         let arguments = head.uri.query().unwrap_or_default().split('&');
         let threshold = arguments.filter_map(|pair| pair.strip_prefix("threshold=")).next_back();
         let threshold = threshold.map_or(Ok(RECENT), str::parse);
@@ -255,27 +330,49 @@ impl Inner {
     }
 
     /// The instance that a request means.
-    fn asked<'a>(&self, head: &Parts, instance: Instance<'a>) -> Result<Asked<'a>, Refusal> {
+    fn asked<'a, 'b>(&self, said: &Said<'b>, instance: Instance<'a>) -> Result<Asked<'a>, Refusal> {
         let service = ServiceName::check(instance.service)?;
         let port = parse_port(instance.port).ok_or_else(|| Refusal::Port(instance.port.into()))?;
-        let text =
-            |name| head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let (server_state, check_ip) = (text(SERVER_STATE), text(CHECK_IP));
         let allowed = |address: IpAddr| {
             let listed = self.settings.target_networks.iter().any(|one| one.contains(address));
             listed || self.containers.borrow().contains(&address)
         };
+        if said.server_state.is_none() && said.check_ip.is_none() {
+            return Ok(Asked { service, target: Target { host: Host::Local, port } });
+        }
+        let text = |value: Option<&'b HeaderValue>| {
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()))
+        };
+        let (server_state, check_ip) = (text(said.server_state), text(said.check_ip));
         let local = &self.local.borrow();
         let target = target(port, server_state.as_deref(), check_ip.as_deref(), local, allowed)?;
         Ok(Asked { service, target })
     }
 }
 
-/// Only this spelling of this header counts (hacheck.md §4).
-fn freshness(headers: &HeaderMap) -> Freshness {
-    match headers.get(header::PRAGMA) {
-        Some(value) if value == "no-cache" => Freshness::Now,
-        _ => Freshness::Cached,
+impl<'a> Head<'a> {
+    fn of<B>(request: &'a Request<B>) -> Self {
+        Self { method: request.method(), uri: request.uri(), headers: request.headers() }
+    }
+}
+
+impl<'a> Said<'a> {
+    /// One walk through all headers, of which there are few, instead of a search for each.
+    fn in_headers(headers: &'a HeaderMap) -> Self {
+        let mut said = Self::default();
+        for (name, value) in headers {
+            if name == SERVER_STATE {
+                said.server_state.get_or_insert(value);
+            } else if name == CHECK_IP {
+                said.check_ip.get_or_insert(value);
+            } else if name == header::IF_NONE_MATCH {
+                said.none_match.get_or_insert(value);
+            } else if name == header::PRAGMA && value == "no-cache" {
+                // Only this spelling of this header counts (hacheck.md §4).
+                said.freshness = Freshness::Now;
+            }
+        }
+        said
     }
 }
 
@@ -283,7 +380,7 @@ fn marked(mark: &Mark) -> Told {
     (answers::html(StatusCode::SERVICE_UNAVAILABLE, mark.text()), Verdict::Marked)
 }
 
-fn checked(head: &Parts, outcome: &Outcome) -> Told {
+fn checked(none_match: Option<&HeaderValue>, outcome: &Outcome) -> Told {
     let (status, body) = (outcome.status(), outcome.body.clone());
     let verdict = match outcome.is_healthy() {
         true => Verdict::Up,
@@ -291,14 +388,14 @@ fn checked(head: &Parts, outcome: &Outcome) -> Told {
         false => Verdict::Down,
     };
     let reply = match status {
-        StatusCode::OK => answers::up(head, body, outcome.etag()),
+        StatusCode::OK => answers::up(none_match, body, outcome.etag()),
         _ => answers::html(status, body),
     };
     (reply, verdict)
 }
 
-fn document(head: &Parts, document: &impl Serialize) -> Told {
-    (answers::json(head, document), Verdict::Up)
+fn document(head: Head<'_>, document: &impl Serialize) -> Told {
+    (answers::json(head.headers.get(header::IF_NONE_MATCH), document), Verdict::Up)
 }
 
 #[cfg(test)]

@@ -100,10 +100,7 @@ fn open_hacheck(
     std::thread::Builder::new().name("hacheck".to_owned()).spawn(move || {
         // Dropped when the thread ends, however it ends.
         let _ended = ended;
-        let handle = move |peer, request| {
-            let hacheck = hacheck.clone();
-            async move { hacheck.handle(peer, request).await }
-        };
+        let handle = move |peer, request| hacheck.handle(peer, request);
         runtime.block_on(serve(listener, Limits::default(), handle, token));
     })?;
     tasks.spawn("hacheck", |asked| async move {

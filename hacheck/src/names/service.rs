@@ -35,9 +35,9 @@ impl ServiceName {
     }
 }
 
-/// Whether `c` may stand in the name of a service.
-pub(crate) fn is_service_character(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+/// Whether a byte may stand in the name of a service.
+pub(crate) fn is_service_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
 /// Tables of services are looked up by text as it comes from a path, without a copy of it.
@@ -57,7 +57,7 @@ impl ServiceName {
             "" => "it is empty",
             "." | ".." => "it is a directory",
             _ if text.len() > Self::MAX_LENGTH => "it is longer than 200 characters",
-            _ if !text.chars().all(is_service_character) => {
+            _ if !text.bytes().all(is_service_byte) => {
                 "only letters, digits, `.`, `_` and `-` are allowed"
             }
             _ => return Ok(text),

@@ -150,10 +150,7 @@ impl Thread {
                     }
                 };
                 let hacheck = hacheck.clone();
-                let handle = move |peer, request| {
-                    let hacheck = hacheck.clone();
-                    async move { hacheck.handle(peer, request).await }
-                };
+                let handle = move |peer, request| hacheck.handle(peer, request);
                 serving.spawn(serve(listener, Limits::default(), handle, stop.clone()));
             }
             let beating = async {

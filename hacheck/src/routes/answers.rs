@@ -7,7 +7,6 @@ use http_body_util::Full;
 use hyper::{
     Response, StatusCode,
     header::{self, HeaderValue},
-    http::request::Parts,
 };
 use serde::Serialize;
 
@@ -116,27 +115,35 @@ pub(super) fn html(status: StatusCode, body: impl Into<Bytes>) -> Reply {
 }
 
 /// The answer of something that is up, or that it is the one that the client has (hacheck.md §3).
-pub(super) fn up(head: &Parts, body: Bytes, tag: Option<&HeaderValue>) -> Reply {
+pub(super) fn up(
+    none_match: Option<&HeaderValue>,
+    body: Bytes,
+    tag: Option<&HeaderValue>,
+) -> Reply {
     match tag {
-        Some(tag) => tagged(head, HTML, body, tag),
+        Some(tag) => tagged(none_match, HTML, body, tag),
         None => html(StatusCode::OK, body),
     }
 }
 
 /// A monitoring document.
-pub(super) fn json(head: &Parts, document: &impl Serialize) -> Reply {
+pub(super) fn json(none_match: Option<&HeaderValue>, document: &impl Serialize) -> Reply {
     match serde_json::to_vec(document) {
         Ok(body) => match etag::of(&body) {
-            Some(tag) => tagged(head, JSON, body.into(), &tag),
+            Some(tag) => tagged(none_match, JSON, body.into(), &tag),
             None => reply(StatusCode::OK, JSON, body.into()),
         },
         Err(error) => reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error.to_string().into()),
     }
 }
 
-fn tagged(head: &Parts, content_type: HeaderValue, body: Bytes, tag: &HeaderValue) -> Reply {
-    let known = head.headers.get(header::IF_NONE_MATCH);
-    let mut reply = match known {
+fn tagged(
+    none_match: Option<&HeaderValue>,
+    content_type: HeaderValue,
+    body: Bytes,
+    tag: &HeaderValue,
+) -> Reply {
+    let mut reply = match none_match {
         Some(known) if etag::matches(known, tag) => {
             reply(StatusCode::NOT_MODIFIED, content_type, Bytes::new())
         }

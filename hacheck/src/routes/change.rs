@@ -8,12 +8,11 @@ use http_body_util::BodyExt;
 use hyper::{
     body::Body,
     header::{self, HeaderMap, HeaderValue},
-    http::request::Parts,
 };
 use tokio::time;
 use tracing::info;
 
-use super::{answers::Refusal, arguments::Arguments, path::Instance};
+use super::{Head, answers::Refusal, arguments::Arguments, path::Instance};
 use crate::{
     marks::{MarkKey, UnixTime, Wish},
     names::{Host, ServiceName},
@@ -91,7 +90,7 @@ pub(super) fn key(instance: Instance<'_>) -> Result<MarkKey, Refusal> {
 }
 
 /// Reads the change from query and body.
-pub(super) async fn read<B>(head: &Parts, body: B) -> Result<Change, Refusal>
+pub(super) async fn read<B>(head: Head<'_>, body: B) -> Result<Change, Refusal>
 where
     B: Body<Data = Bytes>,
 {
@@ -138,7 +137,7 @@ fn seconds(name: &'static str, text: Option<String>) -> Result<Option<UnixTime>,
 }
 
 /// Leaves a trace of who did what, why and until when.
-pub(super) fn log(change: &Change, key: &MarkKey, peer: Peer, head: &Parts) {
+pub(super) fn log(change: &Change, key: &MarkKey, peer: Peer, head: Head<'_>) {
     let agent = head.headers.get(header::USER_AGENT);
     match change {
         Change::Down(wish) => {

@@ -1,6 +1,6 @@
 //! What a request asks of an instance: looked up as it stands, written out only for a check.
 
-use std::{cell::RefCell, net::IpAddr, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 
 use hyper::{
     HeaderMap,
@@ -116,15 +116,17 @@ impl<'a> Question<'a> {
     }
 }
 
-/// Whether a `Host` is an address or `localhost`, with or without a port.
+/// Whether a `Host` is an address or `localhost`, with or without a port. No name of a host has
+/// digits only after its last dot.
 fn is_address(host: &HeaderValue) -> bool {
-    let Ok(text) = host.to_str() else { return false };
-    let name = match text.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => text,
+    let bytes = host.as_bytes();
+    let name = match bytes.iter().rposition(|byte| !byte.is_ascii_digit()) {
+        Some(colon) if bytes[colon] == b':' => &bytes[..colon],
+        _ => bytes,
     };
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+    let last = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    let is_number = !last.is_empty() && last.iter().all(u8::is_ascii_digit);
+    is_number || name.starts_with(b"[") || name.eq_ignore_ascii_case(b"localhost")
 }
 
 /// One value: several of one name become one, divided by commas (hacheck.md §6).
@@ -139,6 +141,17 @@ mod tests {
 
     use super::*;
     use crate::names::Host;
+
+    #[test]
+    fn a_host_that_names_hacheck_is_told_from_one_that_names_the_service() {
+        let addresses = ["127.0.0.1", "127.0.0.1:6666", "[::1]:6666", "localhost", "LocalHost:80"];
+        for host in addresses {
+            assert!(is_address(&HeaderValue::from_static(host)), "{host}");
+        }
+        for host in ["", ":80", "tenant.example", "tenant.example:6666", "a1", "127.0.0.1.nip.io"] {
+            assert!(!is_address(&HeaderValue::from_static(host)), "{host}");
+        }
+    }
 
     proptest! {
         #[test]

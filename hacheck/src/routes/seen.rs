@@ -68,7 +68,7 @@ pub(super) struct Counts {
 impl Seen {
     /// `peer` asks about `service`.
     pub(super) fn ask(&self, service: &str, peer: Peer, now: UnixTime) {
-        self.state.lock().ask(service, peer, now);
+        self.state.lock().note(service, peer, now, None);
     }
 
     /// `peer` has been told `code` about `service`.
@@ -80,9 +80,7 @@ impl Seen {
 
     /// `peer` has asked about `service` and has been told `code` at once.
     pub(super) fn note(&self, service: &str, peer: Peer, code: u16, now: UnixTime) {
-        if let Some(seen) = self.state.lock().ask(service, peer, now) {
-            seen.last = Some(Last { code, peer, time: now });
-        }
+        self.state.lock().note(service, peer, now, Some(code));
     }
 
     /// Services asked about within the last `threshold` seconds, by name.
@@ -113,30 +111,37 @@ impl Seen {
     }
 }
 
-impl State {
-    /// `None` if `service` is no name, which paths have made sure of.
-    fn ask(&mut self, service: &str, peer: Peer, now: UnixTime) -> Option<&mut Service> {
-        if !self.services.contains_key(service) {
-            let name: ServiceName = service.parse().ok()?;
-            self.make_room();
-            let seen = Service { asked: now, last: None, counts: HashMap::new() };
-            self.services.insert(name, seen);
-        }
-        let seen = self.services.get_mut(service)?;
-        seen.asked = now;
-        let asker = Asker::Peer(peer);
-        if let Some(count) = seen.counts.get_mut(&asker) {
+impl Service {
+    fn note(&mut self, peer: Peer, now: UnixTime, last: Option<Last>, counters: &mut usize) {
+        self.asked = now;
+        self.last = last.or(self.last);
+        if let Some(count) = self.counts.get_mut(&Asker::Peer(peer)) {
             *count += 1;
-            return Some(seen);
+            return;
         }
-        let asker = if self.counters >= MAX_COUNTERS {
+        let asker = if *counters >= MAX_COUNTERS {
             Asker::Other
         } else {
-            self.counters += 1;
-            asker
+            *counters += 1;
+            Asker::Peer(peer)
         };
-        *seen.counts.entry(asker).or_default() += 1;
-        Some(seen)
+        *self.counts.entry(asker).or_default() += 1;
+    }
+}
+
+impl State {
+    fn note(&mut self, service: &str, peer: Peer, now: UnixTime, code: Option<u16>) {
+        let last = code.map(|code| Last { code, peer, time: now });
+        if let Some(seen) = self.services.get_mut(service) {
+            seen.note(peer, now, last, &mut self.counters);
+            return;
+        }
+        // Paths have made sure that it is a name.
+        let Ok(name) = service.parse() else { return };
+        self.make_room();
+        let mut seen = Service { asked: now, last: None, counts: HashMap::new() };
+        seen.note(peer, now, last, &mut self.counters);
+        self.services.insert(name, seen);
     }
 
     /// Forgets the service that nobody has asked about for the longest time if there are too many.

@@ -146,10 +146,7 @@ fn serve_within(host: &Host, limits: Limits) -> SocketAddr {
     let listener = server::listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let hacheck = host.hacheck.clone();
-    let handle = move |peer, request| {
-        let hacheck = hacheck.clone();
-        async move { hacheck.handle(peer, request).await }
-    };
+    let handle = move |peer, request| hacheck.handle(peer, request);
     tokio::spawn(server::serve(listener, limits, handle, host.stop.clone()));
     address
 }

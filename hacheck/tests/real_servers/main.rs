@@ -1,6 +1,8 @@
 //! Every protocol against the real server of Debian's package: what it says when it is well, and
 //! that it is down when it is not.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod servers;
 
 use std::{sync::Arc, time::Duration};

@@ -106,7 +106,7 @@ impl Model {
 }
 
 /// As old programs write: the file is emptied, then written.
-fn write(host: &super::Host, key: &str, mark: &(String, Option<f64>)) {
+fn write(host: &Host, key: &str, mark: &(String, Option<f64>)) {
     let expiration = mark.1.map_or("null".to_owned(), |seconds| seconds.to_string());
     let text =
         format!(r#"{{"reason": "{}", "expiration": {expiration}, "creation": 1.5}}"#, mark.0);
@@ -115,7 +115,7 @@ fn write(host: &super::Host, key: &str, mark: &(String, Option<f64>)) {
 }
 
 async fn walk(steps: &[Step]) {
-    let host = super::Host::start(Settings::default()).await;
+    let host = Host::start(Settings::default()).await;
     let mut model = Model::default();
     for step in steps {
         match *step {
@@ -151,7 +151,7 @@ async fn walk(steps: &[Step]) {
 }
 
 /// Waits until a change of another program is in force.
-async fn seen(host: &super::Host, key: &str, model: &Model) {
+async fn seen(host: &Host, key: &str, model: &Model) {
     let name: MarkKey = key.parse().unwrap();
     let mut tables = host.marks.subscribe();
     let in_force = async {
@@ -170,7 +170,7 @@ async fn seen(host: &super::Host, key: &str, model: &Model) {
     assert!(time::timeout(PATIENCE, in_force).await.is_ok(), "{key} is not as written: {model:?}");
 }
 
-async fn ask(host: &super::Host, model: &Model, service: &str, port: u16, other: bool) {
+async fn ask(host: &Host, model: &Model, service: &str, port: u16, other: bool) {
     let path = format!("/spool/{service}/{port}/status");
     let address = if other { "10.7.0.2" } else { "10.0.0.7" };
     let headers = &[("x-nerve-check-ip", address)];
