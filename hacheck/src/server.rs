@@ -14,7 +14,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -22,13 +22,13 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{Notify, Semaphore},
-    time,
+    time::{self, Instant},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
@@ -46,6 +46,9 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// How long a stop waits for the first request of a new connection.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
+/// At a connection within [`Limits::head_timeout`].
+const LOOKS: u32 = 2;
+
 /// Bounds of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -53,8 +56,8 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes of a request's head; default 16 KiB.
     pub head: usize,
-    /// How long a head may take, also on a connection that is kept for further requests; default
-    /// 10 s.
+    /// How long a connection may go without a request, while a head arrives or after an answer;
+    /// default 10 s. It is cut after half as much again at the latest.
     pub head_timeout: Duration,
     /// How long a connection may live; default 10 min. A client that never reads its answers would
     /// keep one for ever.
@@ -237,36 +240,37 @@ where
 
     /// Answers the requests of one connection.
     async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
-        let (begun, begins) = (AtomicBool::new(false), Notify::new());
+        let pulse = Pulse::default();
         let service = service_fn(|request| {
-            if !begun.swap(true, Ordering::Relaxed) {
-                begins.notify_one();
-            }
+            pulse.begin();
             let reply = (self.handle)(peer, request);
-            async move { Ok::<_, Infallible>(reply.await) }
+            async {
+                let reply = reply.await;
+                pulse.end();
+                Ok::<_, Infallible>(reply)
+            }
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.limits.head_timeout)
-            .max_header_size(self.limits.head)
-            .half_close(true);
+        http.max_header_size(self.limits.head).half_close(true);
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = self.stop.cancelled() => None,
-            () = time::sleep(self.limits.lifetime) => None,
+            ended = connection.as_mut() => Ok(ended),
+            () = self.stop.cancelled() => Err(Reason::Stop),
+            reason = pulse.watch(&self.limits) => Err(reason),
         };
         let ended = match ended {
-            Some(ended) => Ok(ended),
-            None => {
+            Ok(ended) => Ok(ended),
+            Err(Reason::Silence) => {
+                debug!(%peer, "connection cut: its client is silent");
+                return;
+            }
+            Err(Reason::Stop | Reason::Age) => {
                 // A connection that was taken a moment ago: its request is on the way, and hyper
                 // would close it unanswered.
-                if !begun.load(Ordering::Relaxed) {
-                    tokio::select! {
-                        () = begins.notified() => {}
-                        _ = connection.as_mut() => return,
-                        () = time::sleep(FIRST_REQUEST) => {}
-                    }
+                tokio::select! {
+                    () = pulse.first() => {}
+                    _ = connection.as_mut() => return,
+                    () = time::sleep(FIRST_REQUEST) => {}
                 }
                 connection.as_mut().graceful_shutdown();
                 time::timeout(self.limits.grace, connection).await
@@ -276,6 +280,66 @@ where
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!(%error, %peer, "connection"),
             Err(_) => debug!(%peer, "connection cut: its client is too slow"),
+        }
+    }
+}
+
+/// Why a connection is ended from here.
+enum Reason {
+    Stop,
+    /// It has lived long enough.
+    Age,
+    /// No request has come for a while.
+    Silence,
+}
+
+/// The requests of one connection.
+///
+/// One timer watches all of them, where hyper's own would be set and removed for each: a request
+/// that is answered from memory should not pay for that.
+#[derive(Default)]
+struct Pulse {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    first: Notify,
+}
+
+impl Pulse {
+    fn begin(&self) {
+        if self.begun.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.first.notify_one();
+        }
+    }
+
+    fn end(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits for the first request, which may have come long ago.
+    async fn first(&self) {
+        if self.begun.load(Ordering::Relaxed) == 0 {
+            self.first.notified().await;
+        }
+    }
+
+    /// Waits for a reason to end the connection. That it is silent shows by looks between which
+    /// nothing has begun and nothing was under way.
+    async fn watch(&self, limits: &Limits) -> Reason {
+        let end = Instant::now() + limits.lifetime;
+        let (mut before, mut silent) = (None, 0);
+        loop {
+            let next = Instant::now() + limits.head_timeout / LOOKS;
+            time::sleep_until(next.min(end)).await;
+            if Instant::now() >= end {
+                return Reason::Age;
+            }
+            let begun = self.begun.load(Ordering::Relaxed);
+            let waits = begun == self.ended.load(Ordering::Relaxed);
+            silent = if waits && before == Some(begun) { silent + 1 } else { 0 };
+            if silent == LOOKS {
+                return Reason::Silence;
+            }
+            before = waits.then_some(begun);
         }
     }
 }
