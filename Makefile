@@ -43,7 +43,7 @@ bench: cargo ## measure it, beside what limits it and what it replaces
 # Standard output is the path of the package and nothing else, for scripts.
 deb: cargo ## the Debian package; prints its path
 	@packaging/install-dependencies deb
-	@cargo build --locked --release -p agent -p paasta-master
+	@cargo build --locked --release -p agent -p hacheck -p paasta-master
 	@PATH="$(target)/tools/bin:$$PATH"; \
 	if [ "$$(cargo deb --version 2>/dev/null)" != "cargo-deb $(cargo_deb_version)" ]; then \
 		echo 'Installing cargo-deb $(cargo_deb_version) into $(target)/tools: it builds the package.' >&2; \

@@ -60,8 +60,8 @@ impl DrainMethod {
         parameters: Parameters,
         settings: HttpSettings,
     ) -> Result<Self, InvalidHeader> {
-        let turns = Arc::new(Semaphore::new(settings.at_once));
-        let tasks_at_once = settings.at_once;
+        let tasks_at_once = settings.at_once.get();
+        let turns = Arc::new(Semaphore::new(tasks_at_once));
         let http = Arc::new(Client::new(settings)?);
         Ok(Self { registrations, parameters, http, turns, tasks_at_once })
     }

@@ -15,7 +15,7 @@ use tokio::{
     runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
-    task::JoinHandle,
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -93,7 +93,7 @@ pub fn serve(args: &Serve, inherited: Inherited) -> Result<(), ProgramError> {
 async fn run(args: &Serve, config: Config, mut inherited: Inherited) -> Result<(), ProgramError> {
     let mut signals = Signals::listen()?;
     let stop = CancellationToken::new();
-    let rooms = tokio::select! {
+    let mut rooms = tokio::select! {
         opened = Rooms::open(&args.spool_root, config, &stop) => opened?,
         () = signals.asked() => return Ok(()),
     };
@@ -148,8 +148,8 @@ fn listen(
 /// What answers are made of, and the tasks behind it.
 struct Rooms {
     hacheck: Hacheck,
-    keeper: JoinHandle<()>,
-    addresses: JoinHandle<()>,
+    /// Each ends with its name.
+    tasks: JoinSet<&'static str>,
 }
 
 impl Rooms {
@@ -159,31 +159,36 @@ impl Rooms {
         stop: &CancellationToken,
     ) -> Result<Self, ProgramError> {
         let (marks, keeper) = Marks::open(spool_root).await?;
-        let keeper = tokio::spawn(keeper.run(stop.clone()));
-        let (task, local) = LocalAddressesTask::start().await;
-        let addresses = tokio::spawn(task.run(stop.clone()));
-        let hacheck = hacheck(config, marks, local);
-        Ok(Self { hacheck, keeper, addresses })
+        let (addresses, local) = LocalAddressesTask::start().await;
+        let mut tasks = JoinSet::new();
+        let (keeping, following) = (keeper.run(stop.clone()), addresses.run(stop.clone()));
+        tasks.spawn(async {
+            keeping.await;
+            "the keeper of marks"
+        });
+        tasks.spawn(async {
+            following.await;
+            "the task that follows the addresses of this host"
+        });
+        Ok(Self { hacheck: hacheck(config, marks, local), tasks })
     }
 
     /// Waits for a task to end; which one.
-    async fn ended(&self) -> &'static str {
-        loop {
-            if self.keeper.is_finished() {
-                return "the keeper of marks";
+    async fn ended(&mut self) -> &'static str {
+        match self.tasks.join_next().await {
+            Some(Ok(name)) => name,
+            Some(Err(error)) => {
+                error!(%error, "a task failed");
+                "a task that failed"
             }
-            if self.addresses.is_finished() {
-                return "the task that follows the addresses of this host";
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            None => "every task",
         }
     }
 
-    async fn close(self) {
-        let Self { hacheck, keeper, addresses } = self;
-        drop(hacheck);
-        for task in [keeper, addresses] {
-            if let Err(error) = task.await {
+    async fn close(mut self) {
+        drop(self.hacheck);
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
                 error!(%error, "a task failed");
             }
         }

@@ -39,6 +39,13 @@ pub struct Running {
     child: Child,
 }
 
+/// A program of ours that takes its standard input for a listening socket handed over by systemd.
+pub(crate) fn heir(name: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", HAND_OVER, "sh"]).arg(program(name));
+    command
+}
+
 impl Hacheck {
     /// Nothing runs yet.
     ///
@@ -102,8 +109,7 @@ impl Hacheck {
     /// # Errors
     /// When it cannot be started.
     pub fn start_on(&self, listener: &TcpListener, words: &[&str]) -> io::Result<Running> {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", HAND_OVER, "sh"]).arg(program("hacheck"));
+        let mut command = heir("hacheck");
         self.prepare(&mut command, words);
         command.stdin(OwnedFd::from(listener.try_clone()?));
         Ok(Running { child: command.spawn()? })

@@ -4,6 +4,8 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Write},
+    net::TcpListener,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -22,7 +24,7 @@ use tokio::{
     time,
 };
 
-use crate::{eventually, ports::Port, web};
+use crate::{eventually, hacheck::heir, ports::Port, web};
 
 /// The name of the host in records.
 pub const NAME: &str = "host1-test";
@@ -41,6 +43,8 @@ pub struct Host {
     pub settings: String,
     agent: Option<Child>,
     haproxy: Option<Child>,
+    /// hacheck's socket, if it outlives the agent.
+    held: Option<TcpListener>,
 }
 
 /// A program of this workspace, built beside the tests.
@@ -75,6 +79,7 @@ impl Host {
             settings: format!("registry: {registry}\n"),
             agent: None,
             haproxy: None,
+            held: None,
         })
     }
 
@@ -162,12 +167,24 @@ impl Host {
     pub fn start_agent_with(&mut self, env: &[(&str, &str)]) -> io::Result<()> {
         self.write("agent.yaml", &self.agent_settings())?;
         let log = File::options().create(true).append(true).open(self.path("agent.log"))?;
-        let mut command = Command::new(program("smartstack"));
+        let (mut command, stdin) = match &self.held {
+            Some(held) => (heir("smartstack"), OwnedFd::from(held.try_clone()?).into()),
+            None => (Command::new(program("smartstack")), Stdio::null()),
+        };
         command.arg("agent").arg("--config").arg(self.path("agent.yaml"));
         command.env("SMARTSTACK_LOG", "info,agent=debug,zookeeper_client=warn");
         command.envs(env.iter().copied());
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.stdin(stdin).stdout(log.try_clone()?).stderr(log);
         self.agent = Some(command.process_group(0).kill_on_drop(true).spawn()?);
+        Ok(())
+    }
+
+    /// Holds hacheck's socket from now on, as a socket unit does, and hands it to every agent.
+    ///
+    /// # Errors
+    /// When it cannot be listened on.
+    pub fn hold_hacheck(&mut self) -> io::Result<()> {
+        self.held = Some(TcpListener::bind(("127.0.0.1", self.hacheck.number))?);
         Ok(())
     }
 

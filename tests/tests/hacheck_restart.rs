@@ -8,10 +8,12 @@ use std::{
     },
 };
 
-use end_to_end::{Hacheck, eventually, web};
+use end_to_end::{Hacheck, Host, eventually, web};
+use tokio::task::JoinHandle;
 
 type Result = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
+const OF_EACH_KIND: usize = 4;
 const PATH: &str = "/spool/web.main/80/status";
 
 #[derive(Default)]
@@ -50,43 +52,81 @@ async fn keeper(load: Arc<Load>, port: u16) -> std::result::Result<(), web::Erro
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_under_load_refuses_nobody_and_loses_no_answer() -> Result {
-    let hacheck = Hacheck::new()?;
-    let port = hacheck.port.number;
-    let socket = TcpListener::bind(("127.0.0.1", port))?;
-    let mut old = hacheck.start_on(&socket, &["-n", "2"])?;
-    hacheck.until_it_answers().await;
-    let load = Arc::new(Load::default());
-    let mut clients = Vec::new();
-    for _ in 0..4 {
-        clients.push(tokio::spawn(checker(Arc::clone(&load), port)));
-        clients.push(tokio::spawn(keeper(Arc::clone(&load), port)));
+/// Clients of both kinds that do not stop asking.
+struct Crowd {
+    load: Arc<Load>,
+    clients: Vec<JoinHandle<std::result::Result<(), web::Error>>>,
+}
+
+impl Crowd {
+    fn gather(port: u16) -> Self {
+        let load = Arc::new(Load::default());
+        let mut clients = Vec::new();
+        for _ in 0..OF_EACH_KIND {
+            clients.push(tokio::spawn(checker(Arc::clone(&load), port)));
+            clients.push(tokio::spawn(keeper(Arc::clone(&load), port)));
+        }
+        Self { load, clients }
     }
-    let more = async |count: usize| {
-        let goal = load.answered.load(Ordering::SeqCst) + count;
+
+    /// Waits until so many more requests are answered.
+    async fn until_served(&self, more: usize) {
+        let goal = self.load.answered.load(Ordering::SeqCst) + more;
         eventually("requests are answered", async || {
-            let answered = load.answered.load(Ordering::SeqCst);
+            let answered = self.load.answered.load(Ordering::SeqCst);
             if answered >= goal { Ok(()) } else { Err(answered) }
         })
         .await;
-    };
+    }
+
+    /// Ends, and says whether all were answered.
+    async fn disperse(self) -> Result {
+        self.load.over.store(true, Ordering::SeqCst);
+        for client in self.clients {
+            client.await??;
+        }
+        // Each keeper ends once by itself; more ends than that were the restarts'.
+        let closed = self.load.closed.load(Ordering::SeqCst);
+        assert!(closed > OF_EACH_KIND, "the restarts have touched nobody");
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_under_load_refuses_nobody_and_loses_no_answer() -> Result {
+    let hacheck = Hacheck::new()?;
+    let socket = TcpListener::bind(("127.0.0.1", hacheck.port.number))?;
+    let mut old = hacheck.start_on(&socket, &["-n", "2"])?;
+    hacheck.until_it_answers().await;
+    let crowd = Crowd::gather(hacheck.port.number);
     for _ in 0..3 {
-        more(200).await;
+        crowd.until_served(200).await;
         assert!(old.stop().await?.success());
         // Nobody serves now; connections wait in the socket.
         let mut new = hacheck.start_on(&socket, &["-n", "2"])?;
-        more(200).await;
+        crowd.until_served(200).await;
         std::mem::swap(&mut old, &mut new);
     }
-    load.over.store(true, Ordering::SeqCst);
-    for client in clients {
-        client.await??;
-    }
-    // 4 clients end with the test; more ends than that were the restarts'.
-    assert!(load.closed.load(Ordering::SeqCst) > 4, "the restarts have touched nobody");
+    crowd.disperse().await?;
     assert!(old.stop().await?.success());
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_of_the_agent_under_load_refuses_nobody_either() -> Result {
+    let mut host = Host::new("{kind: embedded}")?;
+    host.hold_hacheck()?;
+    host.start_agent()?;
+    let port = host.hacheck.number;
+    eventually("hacheck answers", async || web::get(port, "/status").await).await;
+    let crowd = Crowd::gather(port);
+    for _ in 0..2 {
+        crowd.until_served(200).await;
+        host.stop_agent().await?;
+        host.start_agent()?;
+        crowd.until_served(200).await;
+    }
+    crowd.disperse().await
 }
 
 #[tokio::test]

@@ -15,6 +15,15 @@ use tempfile::TempDir;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// All that the package brings.
+const UNITS: [&str; 5] = [
+    "smartstack.service",
+    "smartstack-haproxy.service",
+    "smartstack-hacheck.socket",
+    "hacheck.service",
+    "hacheck.socket",
+];
+
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -35,26 +44,46 @@ fn put(path: &Path, text: &str) -> Outcome<()> {
 #[test]
 fn systemd_finds_nothing_wrong_with_the_units() -> Outcome<()> {
     let dir = TempDir::new()?;
-    let names = ["smartstack.service", "smartstack-haproxy.service"];
-    for name in names {
-        // The program need not be installed here; any other will do.
+    for name in UNITS {
+        // The programs need not be installed here; any other will do.
         let text = unit(name)?.replace("/usr/bin/smartstack", "/bin/true");
+        let text = text.replace("/usr/bin/hacheck", "/bin/true");
         put(&dir.path().join(name), &text)?;
     }
     let output = Command::new("systemd-analyze")
         .args(["verify", "--man=no", "--recursive-errors=no"])
-        .args(names.map(|name| dir.path().join(name)))
+        .args(UNITS.map(|name| dir.path().join(name)))
         .output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     // Some findings, such as an unknown key, do not make it fail.
-    assert!(!said.contains("smartstack"), "{said}");
+    assert!(!said.contains("smartstack") && !said.contains("hacheck"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_socket_is_that_of_the_port_which_its_service_asks_for() -> Outcome<()> {
+    let ports = [
+        ("hacheck.socket", unit("hacheck.service")?, "/usr/bin/hacheck -p 6666 "),
+        (
+            "smartstack-hacheck.socket",
+            fs::read_to_string(repository().join("packaging/agent.yaml"))?,
+            "listen: 0.0.0.0:6666",
+        ),
+    ];
+    for (socket, asks, word) in ports {
+        assert_eq!(values(&unit(socket)?, "ListenStream"), ["0.0.0.0:6666"], "{socket}");
+        assert!(asks.contains(word), "{socket}: {asks}");
+        assert_eq!(values(&unit(socket)?, "ReusePort"), [""; 0], "two would share it in silence");
+    }
+    let service = values(&unit("smartstack-hacheck.socket")?, "Service").join(" ");
+    assert_eq!(service, "smartstack.service");
     Ok(())
 }
 
 #[test]
 fn no_unit_stops_because_another_one_does() -> Outcome<()> {
-    for name in ["smartstack.service", "smartstack-haproxy.service"] {
+    for name in UNITS {
         for key in ["Requires", "Requisite", "BindsTo", "PartOf", "Conflicts", "StopPropagatedFrom"]
         {
             assert_eq!(values(&unit(name)?, key), [""; 0], "{key} in {name}");

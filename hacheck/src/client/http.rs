@@ -1,6 +1,6 @@
 //! One request on a connection of its own, with a deadline for everything.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -37,7 +37,7 @@ pub struct HttpSettings {
     /// its disk.
     pub timeout: Duration,
     /// Requests under way at once, over all hosts; default 100.
-    pub at_once: usize,
+    pub at_once: NonZeroUsize,
 }
 
 /// A text that cannot stand in a header.
@@ -54,7 +54,7 @@ impl HttpSettings {
             token: None,
             connect_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(10),
-            at_once: 100,
+            at_once: NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN),
         }
     }
 }

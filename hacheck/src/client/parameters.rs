@@ -10,7 +10,8 @@ pub struct Parameters {
     pub delay: f64,
     /// Where the hacheck of each host listens; 6666.
     pub hacheck_port: u16,
-    /// Seconds after which a mark lapses that nobody renews; 0: ten times the delay.
+    /// Seconds after which a mark lapses that nobody renews; 0: ten times the delay. With a delay of 0
+    /// as well, marks are void at once.
     pub expiration: f64,
 }
 

@@ -246,7 +246,7 @@ async fn a_host_that_is_gone_is_asked_once_and_does_not_keep_the_others_waiting(
     let (port, _waiting, _socket) = full().await;
     let method = method(port, 0.0, |settings| {
         settings.connect_timeout = Duration::from_millis(200);
-        settings.at_once = 2;
+        settings.at_once = 2.try_into().unwrap();
     });
     // One after the other these would take half a minute and more than the test has patience for.
     let tasks = vec![task(HERE); 150];
@@ -279,7 +279,7 @@ async fn many_tasks_are_asked_at_once_within_the_bound_and_answered_in_order() {
         }
     })
     .await;
-    let method = method(port, 0.0, |settings| settings.at_once = 4);
+    let method = method(port, 0.0, |settings| settings.at_once = 4.try_into().unwrap());
     let ports = [31000, 31001, 31002, 31001, 31000, 31002];
     let tasks = ports.map(|port| Task { host: HERE.into(), port: Some(port) });
     let results = method.stop_draining_all(&tasks).await;
