@@ -1,7 +1,7 @@
 //! Every protocol against the real server of Debian's package: what it says when it is well, and
 //! that it is down when it is not.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
 mod servers;
 
@@ -18,8 +18,8 @@ use tokio::runtime::Handle;
 
 use self::servers::Server;
 
-fn checker(settings: CheckSettings) -> Checker {
-    Checker::new(&settings, Handle::current())
+fn checker(settings: &CheckSettings) -> Checker {
+    Checker::new(settings, Handle::current())
 }
 
 fn login(user: &str, password: &str) -> Option<Login> {
@@ -52,7 +52,7 @@ async fn becomes(checker: &Checker, kind: Kind, port: u16, path: &str, expected:
 #[tokio::test]
 async fn nginx_answers_over_http_tls_and_http_2() {
     let nginx = Server::nginx();
-    let checker = checker(CheckSettings::default());
+    let checker = checker(&CheckSettings::default());
     for (kind, port) in [(Kind::Http, 0), (Kind::Https, 1), (Kind::H2c, 2)] {
         let port = nginx.ports[port].number;
         becomes(&checker, kind, port, "/status", (200, "well\n")).await;
@@ -83,7 +83,7 @@ async fn nginx_answers_over_http_tls_and_http_2() {
 async fn openssl_with_a_certificate_of_nobody_and_a_weak_key_is_taken() {
     for version in ["-tls1_2", "-tls1_3"] {
         let server = Server::openssl(version);
-        let checker = checker(CheckSettings::default());
+        let checker = checker(&CheckSettings::default());
         becomes(&checker, Kind::Https, server.ports[0].number, "/", (200, "<HTML>")).await;
     }
 }
@@ -92,7 +92,7 @@ async fn openssl_with_a_certificate_of_nobody_and_a_weak_key_is_taken() {
 async fn redis_is_up_with_the_right_password_only() {
     let redis = Server::redis("s3cret");
     let port = redis.ports[0].number;
-    let with = |redis| checker(CheckSettings { redis, ..CheckSettings::default() });
+    let with = |redis| checker(&CheckSettings { redis, ..CheckSettings::default() });
     becomes(&with(login("", "s3cret")), Kind::Redis, port, "/", (200, "PONG")).await;
     becomes(&with(login("default", "s3cret")), Kind::Redis, port, "/", (200, "PONG")).await;
     let refused = (503, "AUTH was answered by `-WRONGPASS");
@@ -105,7 +105,7 @@ async fn redis_is_up_with_the_right_password_only() {
 async fn mariadb_is_up_with_the_right_password_only() {
     let mariadb = Server::mariadb("check", "s3cret");
     let port = mariadb.ports[0].number;
-    let with = |mysql| checker(CheckSettings { mysql, ..CheckSettings::default() });
+    let with = |mysql| checker(&CheckSettings { mysql, ..CheckSettings::default() });
     let good = (200, "MySQL connect response: OK");
     becomes(&with(login("check", "s3cret")), Kind::Mysql, port, "/", good).await;
     let refused = (500, "MySQL sez 1045 ");
@@ -116,7 +116,7 @@ async fn mariadb_is_up_with_the_right_password_only() {
 #[tokio::test]
 async fn a_mail_server_is_up_when_it_says_goodbye() {
     let smtp = Server::smtp();
-    let checker = checker(CheckSettings::default());
+    let checker = checker(&CheckSettings::default());
     becomes(&checker, Kind::Smtp, smtp.ports[0].number, "/", (200, "Connected in ")).await;
 }
 
@@ -124,7 +124,7 @@ async fn a_mail_server_is_up_when_it_says_goodbye() {
 async fn grpcs_own_server_is_up_when_it_is_serving() {
     let grpc = Server::grpc();
     let port = grpc.ports[0].number;
-    let checker = checker(CheckSettings::default());
+    let checker = checker(&CheckSettings::default());
     becomes(&checker, Kind::Grpc, port, "/", (200, "SERVING")).await;
     becomes(&checker, Kind::Grpc, port, "/?service=good", (200, "SERVING")).await;
     becomes(&checker, Kind::Grpc, port, "/?service=bad", (503, "NOT_SERVING")).await;
@@ -136,7 +136,7 @@ async fn grpcs_own_server_is_up_when_it_is_serving() {
 async fn a_server_that_is_stopped_in_its_tracks_is_down_after_the_timeout_and_comes_back() {
     let nginx = Server::nginx();
     let timeout = Duration::from_millis(500);
-    let checker = checker(CheckSettings { timeout, ..CheckSettings::default() });
+    let checker = checker(&CheckSettings { timeout, ..CheckSettings::default() });
     let port = nginx.ports[0].number;
     becomes(&checker, Kind::Http, port, "/status", (200, "well\n")).await;
     nginx.signal("STOP");
