@@ -11,7 +11,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use crate::yaml;
+use crate::typed;
 
 /// The largest file that is read, in bytes. Real ones have a few KiB.
 pub const MAX_SIZE: u64 = 1 << 20;
@@ -34,7 +34,7 @@ pub enum FileError {
     TooLarge { file: PathBuf },
     #[error("{} is not UTF-8 text", Shown(file))]
     NotText { file: PathBuf },
-    #[error("{}", yaml::render(file, error))]
+    #[error("{}", typed::render(file, error))]
     Yaml { file: PathBuf, error: Box<serde_yaml::Error> },
     #[error("cannot parse {}", Shown(file))]
     Json {
@@ -71,7 +71,7 @@ impl FileError {
     #[must_use]
     pub fn one_line(&self) -> String {
         match self {
-            Self::Yaml { file, error } => yaml::one_line(file, error),
+            Self::Yaml { file, error } => typed::one_line(file, error),
             _ => self.with_cause(),
         }
     }

@@ -13,9 +13,8 @@ use self::deploy_group::DeployGroup;
 use crate::{
     Cluster, Namespace,
     file::FileError,
-    names,
+    names, typed,
     values::{Port, Registration, shortened},
-    yaml,
 };
 
 /// PaaSTA's port of a service inside its container (marathon-sync.md §3).
@@ -60,7 +59,7 @@ pub fn parse(
         let default = Namespace::new(service, key).map_err(|error| error.to_string())?;
         Ok(Some((key.to_owned(), Instance { default, cluster })))
     };
-    let instances = yaml::parse_with(file, text, yaml::Entries(entry))?;
+    let instances = typed::parse_with(file, text, typed::Entries(entry))?;
     Ok(instances.into_iter().map(|(name, config)| (name, Arc::new(config))).collect())
 }
 

@@ -4,7 +4,9 @@
 //! No network and no clock: a caller says when to look again, this crate says what is there.
 
 pub mod file;
+pub mod hash;
 pub mod instances;
+pub mod json;
 pub mod locations;
 pub mod names;
 pub mod paasta;
@@ -12,8 +14,9 @@ pub mod place;
 pub mod smartstack;
 pub mod topology;
 pub mod tree;
+mod typed;
 mod values;
-mod yaml;
+pub mod yaml;
 
 pub use file::{FileError, Problem};
 pub use instances::InstanceConfig;

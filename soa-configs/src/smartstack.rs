@@ -17,7 +17,7 @@ use self::raw::Raw;
 use crate::{
     file::FileError,
     names::{self, Namespace},
-    yaml,
+    typed,
 };
 
 /// What a namespace speaks.
@@ -109,7 +109,7 @@ pub fn parse(service: &str, file: &Path, text: &str) -> Result<SmartstackFile, F
         Err(error) => Err(error.to_string()),
     };
     let mut parsed = SmartstackFile::default();
-    for (name, raw) in yaml::parse_with(file, text, yaml::Entries(entry))? {
+    for (name, raw) in typed::parse_with(file, text, typed::Entries(entry))? {
         match raw.and_then(Raw::check) {
             Some(config) => {
                 parsed.namespaces.insert(name, Arc::new(config));

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::{
     file::{self, FileError},
+    typed,
     values::{Port, shortened},
-    yaml,
 };
 
 /// One ZooKeeper server. Written `host:port`, an IPv6 address in brackets.
@@ -40,7 +40,7 @@ pub fn read(file: &Path) -> Result<Vec<ZooKeeperHost>, FileError> {
 /// # Errors
 /// As [`read`].
 pub fn parse(file: &Path, text: &str) -> Result<Vec<ZooKeeperHost>, FileError> {
-    let pairs: Vec<(Host, Port)> = yaml::parse(file, text)?;
+    let pairs: Vec<(Host, Port)> = typed::parse(file, text)?;
     if pairs.is_empty() {
         let reason = "expected a list of [host, port], found an empty one".to_owned();
         return Err(FileError::Invalid { file: file.to_owned(), reason });
