@@ -11,6 +11,7 @@ pub mod locations;
 pub mod names;
 pub mod paasta;
 pub mod place;
+pub mod schedule;
 pub mod smartstack;
 pub mod topology;
 pub mod tree;
