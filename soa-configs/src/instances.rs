@@ -4,17 +4,14 @@ mod deploy_group;
 
 use std::{collections::BTreeMap, num::NonZeroU16, path::Path, sync::Arc};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, DeserializeSeed},
-};
-
 use self::deploy_group::DeployGroup;
 use crate::{
     Cluster, Namespace,
+    fields::{self, Fields, Input},
     file::FileError,
-    names, typed,
-    values::{Port, Registration, shortened},
+    names,
+    values::{self, shortened},
+    yaml::{self, Fault, Node},
 };
 
 /// PaaSTA's port of a service inside its container (marathon-sync.md §3).
@@ -46,69 +43,77 @@ pub fn parse(
     text: &str,
 ) -> Result<BTreeMap<String, Arc<InstanceConfig>>, FileError> {
     names::check_service(service, file)?;
-    let entry = |key: &str| {
-        if key.starts_with('_') {
-            return Ok(None);
-        }
-        if !names::is_word(key) {
-            let shown = shortened(key);
-            return Err(format!(
-                "{shown:?} is not the name of an instance (letters, digits, _, -)"
-            ));
-        }
-        let default = Namespace::new(service, key).map_err(|error| error.to_string())?;
-        Ok(Some((key.to_owned(), Instance { default, cluster })))
-    };
-    let instances = typed::parse_with(file, text, typed::Entries(entry))?;
-    Ok(instances.into_iter().map(|(name, config)| (name, Arc::new(config))).collect())
+    yaml::parse(text)
+        .and_then(|document| read(service, cluster, &document, text))
+        .map_err(|fault| FileError::fault(file, text, &fault))
 }
 
-/// As it is written.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Raw {
-    registrations: Option<Vec<Registration>>,
-    nerve_ns: Option<String>,
-    deploy_group: Option<DeployGroup>,
-    container_port: Option<Port>,
-}
-
-/// Reads one instance, whose name and default registration are `default`.
-struct Instance<'a> {
-    default: Namespace,
-    cluster: &'a Cluster,
-}
-
-impl<'de> DeserializeSeed<'de> for Instance<'_> {
-    type Value = InstanceConfig;
-
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<InstanceConfig, D::Error> {
-        self.check(Raw::deserialize(de)?).map_err(de::Error::custom)
+fn read(
+    service: &str,
+    cluster: &Cluster,
+    document: &Node,
+    text: &str,
+) -> Result<BTreeMap<String, Arc<InstanceConfig>>, Fault> {
+    let mut instances = BTreeMap::new();
+    if document.is_null() {
+        return Ok(instances);
     }
-}
-
-impl Instance<'_> {
-    fn check(self, raw: Raw) -> Result<InstanceConfig, names::InvalidName> {
-        let (service, instance) = (self.default.service(), self.default.namespace());
-        let deploy_group = match raw.deploy_group {
-            Some(group) => group.expand(self.cluster, service, instance),
-            None => format!("{}.{instance}", self.cluster),
-        };
-        let mut registrations = Vec::new();
-        for Registration(name) in raw.registrations.unwrap_or_default() {
-            if !registrations.contains(&name) {
-                registrations.push(name);
+    let input = Input { node: document, text };
+    for entry in input.map()?.iter() {
+        let key = input.with(&entry.key);
+        let name = key.text()?;
+        if name.starts_with('_') {
+            continue;
+        }
+        let default = values::parsed(key, |name| {
+            if !names::is_word(&name) {
+                let shown = shortened(&name);
+                return Err(format!(
+                    "{shown:?} is not the name of an instance (letters, digits, _, -)"
+                ));
             }
-        }
-        if registrations.is_empty() {
-            registrations.push(match raw.nerve_ns.filter(|name| !name.is_empty()) {
-                Some(nerve_ns) => Namespace::new(service, &nerve_ns)?,
-                None => self.default,
-            });
-        }
-        let container_port = raw.container_port.map_or(DEFAULT_CONTAINER_PORT, |port| port.0);
-        Ok(InstanceConfig { registrations, deploy_group, container_port })
+            Namespace::new(service, &name).map_err(|error| error.to_string())
+        })?;
+        let config = instance(input.with(&entry.value), cluster, default)?;
+        instances.insert(name, Arc::new(config));
     }
+    Ok(instances)
+}
+
+/// Reads one instance, whose default registration is `default`.
+fn instance(
+    input: Input<'_>,
+    cluster: &Cluster,
+    default: Namespace,
+) -> Result<InstanceConfig, Fault> {
+    let mut fields = Fields::new(input)?;
+    let (service, instance) = (default.service(), default.namespace());
+    let group =
+        fields.read("deploy_group", |input| values::parsed(input, |t| DeployGroup::parse(&t)));
+    let deploy_group = match group {
+        Some(group) => group.expand(cluster, service, instance),
+        None => format!("{cluster}.{instance}"),
+    };
+    let container_port = fields.read("container_port", values::port);
+    let nerve_ns = fields.read("nerve_ns", |input| {
+        values::parsed(input, |text| match text.is_empty() {
+            true => Ok(None),
+            false => Namespace::new(service, &text).map(Some).map_err(|error| error.to_string()),
+        })
+    });
+    let mut registrations = Vec::new();
+    let listed = fields.read("registrations", |input| fields::list(input, values::namespace));
+    for name in listed.unwrap_or_default() {
+        if !registrations.contains(&name) {
+            registrations.push(name);
+        }
+    }
+    fields.finish()?;
+    if registrations.is_empty() {
+        registrations.push(nerve_ns.flatten().unwrap_or(default));
+    }
+    let container_port = container_port.unwrap_or(DEFAULT_CONTAINER_PORT);
+    Ok(InstanceConfig { registrations, deploy_group, container_port })
 }
 
 #[cfg(test)]

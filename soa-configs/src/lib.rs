@@ -3,6 +3,8 @@
 //!
 //! No network and no clock: a caller says when to look again, this crate says what is there.
 
+pub mod diagnostic;
+mod fields;
 pub mod file;
 pub mod hash;
 pub mod instances;
@@ -15,10 +17,10 @@ pub mod schedule;
 pub mod smartstack;
 pub mod topology;
 pub mod tree;
-mod typed;
 mod values;
 pub mod yaml;
 
+pub use diagnostic::Diagnostic;
 pub use file::{FileError, Problem};
 pub use instances::InstanceConfig;
 pub use names::{Cluster, InvalidName, Namespace};

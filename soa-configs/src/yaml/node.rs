@@ -41,7 +41,9 @@ pub struct Node {
 }
 
 /// A value as PyYAML's safe loader makes it (marathon-sync.md §2.1).
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Two are equal when they are the same: `1` and `1.0` are not, and NaN is equal to itself.
+#[derive(Clone, Debug)]
 pub enum Value {
     Null,
     Bool(bool),
@@ -68,11 +70,33 @@ pub struct Map {
 }
 
 /// A key and its value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub key: Node,
     pub value: Node,
 }
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Int(a), Self::Int(b)) => a == b,
+            (Self::Float(a), Self::Float(b)) => a.to_bits() == b.to_bits(),
+            (Self::Text(a), Self::Text(b)) => a == b,
+            (Self::Bytes(a), Self::Bytes(b)) => a == b,
+            (Self::Date(a), Self::Date(b)) => a == b,
+            (Self::Time(a), Self::Time(b)) => a == b,
+            (Self::List(a), Self::List(b)) => a == b,
+            (Self::Map(a), Self::Map(b)) | (Self::Set(a), Self::Set(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Value {}
+
+impl Eq for Node {}
 
 impl PartialEq for Node {
     fn eq(&self, other: &Self) -> bool {
@@ -85,6 +109,12 @@ impl Node {
     #[must_use]
     pub fn made(value: impl Into<Value>) -> Self {
         Self { value: value.into(), span: Span::default() }
+    }
+
+    /// A map without entries.
+    #[must_use]
+    pub fn empty_map() -> Self {
+        Self::made(Map::default())
     }
 
     #[must_use]
@@ -201,6 +231,8 @@ impl From<Map> for Value {
     }
 }
 
+impl Eq for Map {}
+
 impl PartialEq for Map {
     fn eq(&self, other: &Self) -> bool {
         self.entries.len() == other.entries.len() && self.iter().eq(other.iter())
@@ -241,6 +273,25 @@ impl Map {
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.get(&TextKey(key))
+    }
+
+    /// Merges `overrides` into this map as the tools do: map into map key by key, anything else
+    /// replaces. Keys that are there keep their place, new ones are appended (marathon-sync.md §1.1).
+    pub fn merge(&mut self, overrides: &Self) {
+        for entry in overrides.iter() {
+            let old = Key::of(&entry.key.value).and_then(|key| self.entries.get_mut(&key));
+            match (old, &entry.value.value) {
+                (
+                    Some(Entry { value: Node { value: Value::Map(old), .. }, .. }),
+                    Value::Map(new),
+                ) => {
+                    Arc::make_mut(old).merge(new);
+                }
+                _ => {
+                    self.insert(entry.key.clone(), entry.value.clone());
+                }
+            }
+        }
     }
 
     /// Takes a text key out; the order of the others stays.
