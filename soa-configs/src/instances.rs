@@ -1,6 +1,6 @@
 //! `marathon-<cluster>.yaml`: the instances of one service.
 
-mod deploy_group;
+pub(crate) mod deploy_group;
 
 use std::{collections::BTreeMap, num::NonZeroU16, path::Path, sync::Arc};
 

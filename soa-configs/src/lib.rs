@@ -4,11 +4,13 @@
 //! No network and no clock: a caller says when to look again, this crate says what is there.
 
 pub mod diagnostic;
+pub mod documents;
 mod fields;
 pub mod file;
 pub mod hash;
 pub mod instances;
 pub mod json;
+pub mod load;
 pub mod locations;
 pub mod names;
 pub mod paasta;
@@ -18,6 +20,7 @@ pub mod smartstack;
 pub mod topology;
 pub mod tree;
 mod values;
+mod watched;
 pub mod yaml;
 
 pub use diagnostic::Diagnostic;

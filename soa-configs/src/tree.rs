@@ -140,7 +140,7 @@ impl Unreadable {
 }
 
 /// The names of all services: directories and links to such, no hidden ones.
-fn list(soa_dir: &Path) -> io::Result<BTreeSet<OsString>> {
+pub(crate) fn list(soa_dir: &Path) -> io::Result<BTreeSet<OsString>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(soa_dir)? {
         let entry = entry?;

@@ -5,7 +5,7 @@ use crate::{Cluster, values::shortened};
 
 /// A deploy group as written, its placeholders known to be good.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct DeployGroup(Vec<Part>);
+pub(crate) struct DeployGroup(Vec<Part>);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
@@ -17,7 +17,7 @@ enum Part {
 
 impl DeployGroup {
     /// `{{` and `}}` are braces, as in Python's `str.format`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -42,7 +42,7 @@ impl DeployGroup {
         Ok(Self(parts))
     }
 
-    pub(super) fn expand(&self, cluster: &Cluster, service: &str, instance: &str) -> String {
+    pub(crate) fn expand(&self, cluster: &Cluster, service: &str, instance: &str) -> String {
         let value = |part: &Part| match part {
             Part::Text(text) => text.clone(),
             Part::Cluster => cluster.to_string(),
