@@ -7,3 +7,5 @@
 mod cases;
 #[path = "golden/schedules.rs"]
 mod schedules;
+#[path = "golden/schema.rs"]
+mod schema;
