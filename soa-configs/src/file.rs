@@ -90,6 +90,16 @@ pub struct Problem {
     pub message: String,
     /// For logs: file, place and fault, always one line.
     pub one_line: String,
+    /// The same in its parts, of a fault in a text.
+    pub diagnostic: Option<Box<Diagnostic>>,
+}
+
+impl Problem {
+    /// A fault that has no place in a text.
+    pub(crate) fn new(file: &Path, message: String) -> Self {
+        let one_line = message.clone();
+        Self { file: file.to_owned(), message, one_line, diagnostic: None }
+    }
 }
 
 impl From<&FileError> for Problem {
@@ -98,6 +108,10 @@ impl From<&FileError> for Problem {
             file: error.file().to_owned(),
             message: error.with_cause(),
             one_line: error.one_line(),
+            diagnostic: match error {
+                FileError::Fault(diagnostic) => Some(diagnostic.clone()),
+                _ => None,
+            },
         }
     }
 }

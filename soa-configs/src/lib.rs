@@ -3,6 +3,8 @@
 //!
 //! No network and no clock: a caller says when to look again, this crate says what is there.
 
+pub mod check;
+pub mod chronos;
 pub mod diagnostic;
 pub mod documents;
 mod fields;
@@ -19,6 +21,7 @@ pub mod schedule;
 pub mod schema;
 pub mod smartstack;
 mod spelling;
+pub mod time_variables;
 pub mod topology;
 pub mod tree;
 mod values;

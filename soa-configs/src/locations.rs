@@ -67,7 +67,7 @@ impl Error {
             Self::Types(error) => (error.file(), format!("{self}: {}", error.one_line())),
             Self::NoLocation { dir, .. } => (dir.as_path(), self.to_string()),
         };
-        Problem { file: file.to_owned(), one_line: message.clone(), message }
+        Problem::new(file, message)
     }
 }
 

@@ -8,7 +8,10 @@ mod start;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-pub use self::{cron::Cron, iso::Repeating};
+pub use self::{
+    cron::Cron,
+    iso::{Duration, Repeating},
+};
 
 /// When a job runs. What is a schedule is decided as PaaSTA decides it.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +82,7 @@ pub fn interval_seconds(text: &str, zone: Option<&str>, now: Timestamp) -> Optio
         return interval::around(&cron, zone.to_datetime(now));
     }
     match bare.split('/').collect::<Vec<_>>()[..] {
-        [_, _, duration] => Some(iso::Duration::parse(duration)?.seconds.trunc()),
+        [_, _, duration] => Some(Duration::parse(duration)?.seconds.trunc()),
         _ => None,
     }
 }

@@ -135,7 +135,7 @@ impl Tree {
 impl Unreadable {
     fn problem(&self) -> Problem {
         let message = format!("{self}: {}", self.source);
-        Problem { file: self.dir.clone(), one_line: message.clone(), message }
+        Problem::new(&self.dir, message)
     }
 }
 

@@ -82,7 +82,7 @@ impl Followed {
             _ => "is suddenly gone",
         };
         let message = format!("{} {seen}", Shown(&self.dir));
-        Problem { file: self.dir.clone(), one_line: message.clone(), message }
+        Problem::new(&self.dir, message)
     }
 }
 

@@ -46,7 +46,7 @@ fn what_is_a_start_or_an_interval_is_decided_as_paasta_does() {
     }
     for row in table("duration") {
         let text = row["text"].as_str().unwrap();
-        let ours = iso::Duration::parse(text);
+        let ours = Duration::parse(text);
         assert_eq!(ours.map(|d| d.seconds), row["value"]["seconds"].as_f64(), "{text:?}");
         let dated = ours.map(|d| d.has_years_or_months);
         assert_eq!(dated, row["value"]["dated"].as_bool(), "{text:?}");
