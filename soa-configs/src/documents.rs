@@ -53,6 +53,7 @@ impl Document {
 /// The files of one service.
 #[derive(Debug, Default)]
 pub struct ServiceDocuments {
+    dir: PathBuf,
     files: BTreeMap<String, Watched<Document>>,
 }
 
@@ -163,7 +164,14 @@ impl ServiceDocuments {
         self.files.values().filter_map(|watched| watched.problem.as_ref())
     }
 
+    /// The directory of the service.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     fn refresh(&mut self, dir: &Path) -> Look {
+        dir.clone_into(&mut self.dir);
         let known = self.files.keys().cloned();
         let names: BTreeSet<String> = match list(dir) {
             Ok(listed) => listed.into_iter().chain(known).collect(),

@@ -172,7 +172,10 @@ fn section<'d>(
         LoadError::NoConfiguration(match kind {
             Kind::Chronos => format!("No job named \"{instance}\" in config file {name}"),
             Kind::Marathon | Kind::Adhoc => {
-                format!("{instance} not found in config file {service}/{name}.")
+                format!(
+                    "{instance} not found in config file {}.",
+                    files.dir().join(&name).display()
+                )
             }
         })
     };

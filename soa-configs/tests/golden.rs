@@ -7,6 +7,10 @@
 
 #[path = "golden/cases.rs"]
 mod cases;
+#[path = "golden/chronos.rs"]
+mod chronos;
+#[path = "golden/marathon.rs"]
+mod marathon;
 #[path = "golden/schedules.rs"]
 mod schedules;
 #[path = "golden/schema.rs"]
