@@ -1,10 +1,12 @@
-//! What is wrong with a Chronos job, in PaaSTA's words and order (chronos-sync.md §2).
+//! Chronos jobs: what is wrong with one, in PaaSTA's words and order, and what it says
+//! (chronos-sync.md §2).
 
 use jiff::Zoned;
 
 use crate::{
-    json,
+    container::{Container, Size},
     load::Instance,
+    merged::{ConfigError, Keys, shown},
     schedule::{Duration, Schedule},
     time_variables,
     yaml::{Map, Node, Value},
@@ -47,16 +49,6 @@ pub fn validate(job: &Instance, now: &Zoned) -> Vec<Complaint> {
 
 fn complaint(key: &'static str, message: String) -> Complaint {
     Complaint { key, message }
-}
-
-/// A value as Python prints it, near enough for a message.
-fn shown(node: &Node) -> String {
-    match &node.value {
-        Value::Text(text) => text.to_string(),
-        Value::Null => "None".to_owned(),
-        Value::Bool(value) => if *value { "True" } else { "False" }.to_owned(),
-        _ => json::canonical(node).unwrap_or_else(|_| node.value.kind().to_owned()),
-    }
 }
 
 /// A boolean is an integer in Python.
@@ -162,4 +154,45 @@ fn command(map: &Map, now: &Zoned) -> Option<Complaint> {
     };
     let error = time_variables::render(command, now).err()?;
     Some(complaint("cmd", error.to_string()))
+}
+
+/// A Chronos job.
+///
+/// Values that go into the job unchanged stay as they are written. A job is read after [`validate`]
+/// has nothing to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobConfig {
+    pub container: Container,
+    /// Cron or a repeating interval. Wins over [`Self::parents`].
+    pub schedule: Option<String>,
+    /// `service.instance` each; the job runs when all of them have run.
+    pub parents: Vec<String>,
+    /// A name of the time zone database. Default: the zone of the schedule, or UTC.
+    pub schedule_time_zone: Option<String>,
+    /// How late a missed run may still start: an ISO 8601 duration. Default `PT60S`.
+    pub epsilon: String,
+    /// As written. Default 2.
+    pub retries: Node,
+    /// As written. Default false.
+    pub disabled: Node,
+    /// Always `graceful`.
+    pub bounce_method: String,
+}
+
+impl JobConfig {
+    /// # Errors
+    /// The first value that the tools could not work with.
+    pub fn read(job: &Instance) -> Result<Self, ConfigError> {
+        let keys = Keys(&job.merged);
+        Ok(Self {
+            container: Container::read(keys, Size::Usual)?,
+            schedule: keys.optional_text("schedule")?,
+            parents: parents_of(&job.merged),
+            schedule_time_zone: keys.optional_text("schedule_time_zone")?,
+            epsilon: keys.text("epsilon", "PT60S")?,
+            retries: keys.written("retries", 2),
+            disabled: keys.written("disabled", false),
+            bounce_method: keys.text("bounce_method", "graceful")?,
+        })
+    }
 }

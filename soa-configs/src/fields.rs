@@ -4,7 +4,10 @@ use std::hash::Hash;
 
 use indexmap::IndexMap;
 
-use crate::yaml::{Fault, Map, Node, Value};
+use crate::{
+    merged,
+    yaml::{Fault, Map, Node, Value},
+};
 
 /// A value, and the text of the file around it.
 #[derive(Clone, Copy)]
@@ -48,7 +51,9 @@ impl<'n> Input<'n> {
         match &self.node.value {
             Value::Text(text) => Ok(text.as_ref().to_owned()),
             Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Date(_) | Value::Time(_) => {
-                Ok(self.written().to_owned())
+                let written = self.written();
+                // Of a merged value there is no text at hand.
+                Ok(if written.is_empty() { merged::shown(self.node) } else { written.to_owned() })
             }
             _ => Err(self.expected("a text")),
         }

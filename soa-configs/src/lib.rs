@@ -3,8 +3,10 @@
 //!
 //! No network and no clock: a caller says when to look again, this crate says what is there.
 
+pub mod adhoc;
 pub mod check;
 pub mod chronos;
+pub mod container;
 pub mod diagnostic;
 pub mod documents;
 mod fields;
@@ -16,12 +18,14 @@ pub mod json;
 pub mod load;
 pub mod locations;
 pub mod marathon;
+mod merged;
 pub mod names;
 pub mod paasta;
 pub mod place;
 pub mod schedule;
 pub mod schema;
 pub mod secrets;
+pub mod service;
 pub mod smartstack;
 mod spelling;
 pub mod time_variables;

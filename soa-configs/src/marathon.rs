@@ -3,40 +3,14 @@
 //! Values that go into an app unchanged stay as they are written, as [`Node`]s: an integer and a float
 //! of equal value make different hashes.
 
-mod read;
-
-use std::collections::BTreeMap;
-
-use indexmap::IndexMap;
-
-use self::read::Keys;
+pub use crate::merged::ConfigError;
 use crate::{
+    container::{Container, Size},
     documents::ServiceDocuments,
     load::Instance,
-    paasta::Volume,
+    merged::{self, Keys},
     yaml::{Map, Node, Value},
 };
-
-/// Why an instance makes no app. The variants are the classes that PaaSTA tells apart.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    #[error("{0}")]
-    InvalidInstanceConfig(String),
-    #[error("Unknown mode: {0}")]
-    InvalidHealthcheckMode(String),
-    #[error("Unknown mode: {0}")]
-    InvalidSmartstackMode(String),
-    #[error("invalid job id {0}")]
-    InvalidJobName(String),
-    /// A value of another kind than the tools can work with.
-    #[error("{key}: expected {expected}")]
-    WrongType { key: String, expected: &'static str },
-    /// A list with too few or too many items.
-    #[error("{key}: expected {expected}")]
-    BadValue { key: String, expected: &'static str },
-    #[error("`{0}` is missing")]
-    MissingKey(&'static str),
-}
 
 /// What a namespace says to Marathon. It is looked up under the own service and the name behind the
 /// dot of the first registration (marathon-sync.md §4).
@@ -50,13 +24,6 @@ pub struct ServiceNamespace {
     pub discover: String,
     /// Default `/status`.
     pub healthcheck_uri: String,
-}
-
-/// A soft limit, and perhaps a hard one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ulimit {
-    pub soft: Node,
-    pub hard: Option<Node>,
 }
 
 /// How Marathon asks for health.
@@ -81,22 +48,7 @@ pub struct HealthCheck {
 /// A Marathon instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarathonConfig {
-    /// Share of processors, as written. Default 0.25.
-    pub cpus: Node,
-    /// MB, as written. Default 1024.
-    pub mem: Node,
-    /// MB, as written. Default 1024.
-    pub disk: Node,
-    /// Microseconds, as written. Default 100000.
-    pub cfs_period_us: Node,
-    /// Percent above [`Self::cpus`] that may be used, as written. Default 900.
-    pub cpu_burst_pct: Node,
-    /// By name.
-    pub ulimit: BTreeMap<String, Ulimit>,
-    /// In the order of the list.
-    pub cap_add: Vec<String>,
-    /// In map order, defaults of the service first.
-    pub extra_docker_args: IndexMap<String, String>,
+    pub container: Container,
     /// Wanted tasks when [`Self::max_instances`] is absent. Default 1.
     pub instances: i64,
     /// Lower limit when autoscaled. Default 1.
@@ -111,28 +63,10 @@ pub struct MarathonConfig {
     pub registrations: Vec<String>,
     /// The namespace of the first registration.
     pub nerve_namespace: String,
-    /// `NONE`, `BRIDGE`, `HOST`, or as written. Default `BRIDGE`.
-    pub net: String,
     /// As written. Default 8888.
     pub container_port: Node,
     /// As written. Default 0: any.
     pub host_port: Node,
-    /// Exclusive with [`Self::args`].
-    pub cmd: Option<Node>,
-    /// Default: none with `cmd`, else empty.
-    pub args: Option<Node>,
-    /// In file order, without what PaaSTA adds.
-    pub env: IndexMap<String, String>,
-    pub extra_volumes: Vec<Volume>,
-    /// Default `default`.
-    pub pool: String,
-    /// Replaces all computed ones, be it empty.
-    pub constraints: Option<Vec<Vec<String>>>,
-    pub extra_constraints: Vec<Vec<String>>,
-    /// `[attribute, value]`.
-    pub deploy_blacklist: Vec<(String, String)>,
-    /// `[attribute, [value, ..]]`.
-    pub deploy_whitelist: Option<(String, Vec<String>)>,
     /// Counts for the replication check only.
     pub monitoring_blacklist: Vec<(String, String)>,
     /// As written.
@@ -153,8 +87,6 @@ pub struct MarathonConfig {
     pub drain_method_params: Map,
     /// Percent. Default 50.
     pub replication_threshold: Node,
-    /// Over `monitoring.yaml`.
-    pub monitoring: Map,
     /// Over its defaults.
     pub autoscaling: Map,
     /// Index of the group of Marathon servers. Default: by hash.
@@ -175,16 +107,8 @@ impl MarathonConfig {
         let nerve_namespace = second_part(registrations.first().map_or("", String::as_str))?;
         let namespace = namespace(files, &nerve_namespace)?;
         let in_smartstack = namespace.is_in_smartstack;
-        let (cmd, args) = command(keys)?;
         Ok(Self {
-            cpus: keys.number("cpus", 0.25)?,
-            mem: keys.number("mem", 1024)?,
-            disk: keys.number("disk", 1024)?,
-            cfs_period_us: keys.number("cfs_period_us", 100_000)?,
-            cpu_burst_pct: keys.number("cpu_burst_pct", 900)?,
-            ulimit: ulimit(keys)?,
-            cap_add: keys.texts("cap_add")?,
-            extra_docker_args: keys.text_map("extra_docker_args")?,
+            container: Container::read(keys, Size::Usual)?,
             instances: keys.whole("instances", 1)?,
             min_instances: keys.whole("min_instances", 1)?,
             max_instances: keys.optional_whole("max_instances")?,
@@ -192,18 +116,8 @@ impl MarathonConfig {
             max_launch_delay_seconds: keys.written("max_launch_delay_seconds", 300),
             registrations,
             nerve_namespace,
-            net: net(&keys.text("net", "bridge")?),
             container_port: keys.written("container_port", 8888),
             host_port: keys.written("host_port", 0),
-            cmd,
-            args,
-            env: keys.text_map("env")?,
-            extra_volumes: keys.volumes("extra_volumes")?,
-            pool: keys.text("pool", "default")?,
-            constraints: keys.constraints("constraints")?,
-            extra_constraints: keys.constraints("extra_constraints")?.unwrap_or_default(),
-            deploy_blacklist: keys.blacklist("deploy_blacklist")?,
-            deploy_whitelist: keys.whitelist("deploy_whitelist")?,
             monitoring_blacklist: keys.blacklist("monitoring_blacklist")?,
             accepted_resource_roles: keys.get("accepted_resource_roles").cloned(),
             health_check: health_check(keys, &namespace)?,
@@ -218,7 +132,6 @@ impl MarathonConfig {
             drain_method_params: keys
                 .map("drain_method_params", || default_params(in_smartstack, "delay", 60.into()))?,
             replication_threshold: keys.written("replication_threshold", 50),
-            monitoring: keys.map("monitoring", Map::default)?,
             autoscaling: autoscaling(keys)?,
             marathon_shard: keys.optional_whole("marathon_shard")?,
             previous_marathon_shards: keys.wholes("previous_marathon_shards")?,
@@ -239,14 +152,6 @@ impl MarathonConfig {
 fn default_params(in_smartstack: bool, key: &str, value: Value) -> Map {
     let entry = in_smartstack.then(|| (key, Node::made(value)));
     entry.into_iter().collect()
-}
-
-/// As Marathon writes them.
-fn net(written: &str) -> String {
-    match written {
-        "none" | "bridge" | "host" => written.to_uppercase(),
-        _ => written.to_owned(),
-    }
 }
 
 fn registrations(instance: &Instance, keys: Keys<'_>) -> Result<Vec<String>, ConfigError> {
@@ -278,7 +183,7 @@ fn namespace(files: &ServiceDocuments, name: &str) -> Result<ServiceNamespace, C
         None => is_in_smartstack.then(|| "http".to_owned()),
         Some(node) => match node.as_text() {
             Some(mode @ ("http" | "tcp" | "https")) => Some(mode.to_owned()),
-            _ => return Err(ConfigError::InvalidSmartstackMode(read::shown(node))),
+            _ => return Err(ConfigError::InvalidSmartstackMode(merged::shown(node))),
         },
     };
     Ok(ServiceNamespace {
@@ -289,39 +194,12 @@ fn namespace(files: &ServiceDocuments, name: &str) -> Result<ServiceNamespace, C
     })
 }
 
-/// `cmd` or `args`: an empty list of arguments is one, too.
-fn command(keys: Keys<'_>) -> Result<(Option<Node>, Option<Node>), ConfigError> {
-    let (cmd, args) = (keys.get("cmd").cloned(), keys.get("args").cloned());
-    match (&cmd, &args) {
-        (Some(_), Some(_)) => Err(ConfigError::InvalidInstanceConfig(
-            "Instance configuration can specify cmd or args, but not both.".to_owned(),
-        )),
-        (None, None) => Ok((None, Some(Node::made(Vec::new())))),
-        _ => Ok((cmd, args)),
-    }
-}
-
-fn ulimit(keys: Keys<'_>) -> Result<BTreeMap<String, Ulimit>, ConfigError> {
-    let map = keys.map("ulimit", Map::default)?;
-    let mut limits = BTreeMap::new();
-    for (name, entry) in map.texts() {
-        let limit = Keys(read::expect_map("ulimit", &entry.value)?);
-        let Some(soft) = limit.get("soft").cloned() else {
-            return Err(ConfigError::InvalidInstanceConfig(format!(
-                "soft limit missing in ulimit configuration for {name}."
-            )));
-        };
-        limits.insert(name.to_owned(), Ulimit { soft, hard: limit.get("hard").cloned() });
-    }
-    Ok(limits)
-}
-
 fn health_check(
     keys: Keys<'_>,
     namespace: &ServiceNamespace,
 ) -> Result<Option<HealthCheck>, ConfigError> {
     let mode = match keys.get("healthcheck_mode") {
-        Some(node) => Some(read::shown(node)),
+        Some(node) => Some(merged::shown(node)),
         None => namespace.mode.clone(),
     };
     let Some(mode) = mode else { return Ok(None) };

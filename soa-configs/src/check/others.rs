@@ -1,11 +1,13 @@
 //! `smartstack.yaml`, `monitoring.yaml` and `service.yaml`.
 
-use super::{Report, Severity};
+use super::{Finding, Report, Severity};
 use crate::{
     documents::{Document, ServiceDocuments},
     file::FileError,
     load::Kind,
-    schema, smartstack, spelling,
+    schema,
+    service::{self, Monitoring, Service},
+    smartstack, spelling,
     yaml::{Entry, Fault, Map},
 };
 
@@ -75,9 +77,9 @@ const SERVICE_KEYS: [&str; 14] = [
     "vip",
 ];
 
-pub(super) fn check(report: &mut Report, service: &str, files: &ServiceDocuments) {
+pub(super) fn check(report: &mut Report, name: &str, files: &ServiceDocuments) {
     if let Some(document) = files.get("smartstack.yaml") {
-        namespaces(report, service, document);
+        namespaces(report, name, document);
     }
     if let Some(document) = files.get("monitoring.yaml") {
         let entries = document.node.as_map().into_iter().flat_map(Map::iter);
@@ -88,12 +90,29 @@ pub(super) fn check(report: &mut Report, service: &str, files: &ServiceDocuments
     if let Some(document) = files.get("service.yaml") {
         defaults(report, document);
     }
+    // The tools take these, and stumble over them when they use them.
+    let found = [
+        Service::read(files).err(),
+        Monitoring::read(files).err(),
+        service::pipeline(files).err(),
+        service::dependencies(files).err(),
+    ];
+    for error in found.into_iter().flatten() {
+        if let FileError::Fault(diagnostic) = error {
+            let check = "value";
+            report.findings.push(Finding {
+                severity: Severity::Warning,
+                check,
+                diagnostic: *diagnostic,
+            });
+        }
+    }
 }
 
 fn namespaces(report: &mut Report, service: &str, document: &Document) {
     match smartstack::parse(service, &document.file, &document.text) {
         Ok(_) => {}
-        Err(FileError::Fault(diagnostic)) => report.findings.push(super::Finding {
+        Err(FileError::Fault(diagnostic)) => report.findings.push(Finding {
             severity: Severity::Error,
             check: "smartstack",
             diagnostic: *diagnostic,

@@ -4,12 +4,12 @@ use std::fs;
 
 use serde_json::Value;
 use soa_configs::{
-    chronos,
+    chronos::{self, JobConfig},
     documents::Documents,
     hash::config_hash,
     json,
     load::{self, Deployment, Kind},
-    yaml::Node,
+    yaml::{self, Node},
 };
 
 use crate::cases;
@@ -54,7 +54,25 @@ fn golden_jobs_have_the_same_hash_and_are_refused_in_the_same_words() {
             json::parse(&fs::read_to_string(dir.join("expected.json")).unwrap()).unwrap();
         let mut map = expected.as_map().unwrap().clone();
         let description = map.remove("description").unwrap();
-        let deployment = Deployment::v1(files, &job.unwrap()).unwrap();
+        let job = job.unwrap();
+        let deployment = Deployment::v1(files, &job).unwrap();
+        let config = JobConfig::read(&job).unwrap();
+        // What goes into the job unchanged.
+        for (key, ours) in [
+            ("epsilon", Node::made(config.epsilon)),
+            ("retries", config.retries),
+            ("cpus", config.container.cpus),
+            ("mem", config.container.mem),
+            ("disk", config.container.disk),
+            ("arguments", config.container.args.unwrap_or(Node::made(yaml::Value::Null))),
+        ] {
+            if map.get(key) != Some(&ours) {
+                wrong.push(format!("{name}: {key} is {ours:?}, expected {:?}", map.get(key)));
+            }
+        }
+        if config.schedule.as_deref() != map.get("schedule").and_then(Node::as_text) {
+            wrong.push(format!("{name}: {:?}", config.schedule));
+        }
         let token = deployment.control.force_bounce.as_deref();
         let written =
             json::canonical(&Node::made(map.clone())).unwrap() + token.unwrap_or_default();

@@ -249,9 +249,9 @@ fn golden_instances_say_the_same_of_their_deployment() {
             ("drain_method_params", map(&config.drain_method_params).unwrap()),
             ("force_bounce", app.deployment.control.force_bounce.clone().into()),
             ("instances", config.count(app.scaled).into()),
-            ("monitoring", map(&config.monitoring).unwrap()),
+            ("monitoring", map(&config.container.monitoring).unwrap()),
             ("nerve_namespace", config.nerve_namespace.as_str().into()),
-            ("pool", config.pool.as_str().into()),
+            ("pool", config.container.pool.as_str().into()),
             ("registrations", config.registrations.clone().into()),
             ("replication_crit_percentage", plain(&config.replication_threshold).unwrap()),
         ]

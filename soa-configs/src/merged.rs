@@ -2,16 +2,36 @@
 
 use indexmap::IndexMap;
 
-use super::ConfigError;
 use crate::{
     json,
     paasta::Volume,
     yaml::{Int, Map, Node, Value},
 };
 
+/// Why an instance makes no app or job. The variants are the classes that PaaSTA tells apart.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0}")]
+    InvalidInstanceConfig(String),
+    #[error("Unknown mode: {0}")]
+    InvalidHealthcheckMode(String),
+    #[error("Unknown mode: {0}")]
+    InvalidSmartstackMode(String),
+    #[error("invalid job id {0}")]
+    InvalidJobName(String),
+    /// A value of another kind than the tools can work with.
+    #[error("{key}: expected {expected}")]
+    WrongType { key: String, expected: &'static str },
+    /// A list with too few or too many items.
+    #[error("{key}: expected {expected}")]
+    BadValue { key: String, expected: &'static str },
+    #[error("`{0}` is missing")]
+    MissingKey(&'static str),
+}
+
 /// A map whose keys are read one by one.
 #[derive(Clone, Copy)]
-pub(super) struct Keys<'m>(pub(super) &'m Map);
+pub(crate) struct Keys<'m>(pub(crate) &'m Map);
 
 fn wrong<T>(key: &str, expected: &'static str) -> Result<T, ConfigError> {
     Err(ConfigError::WrongType { key: key.to_owned(), expected })
@@ -22,7 +42,7 @@ fn bad<T>(key: &str, expected: &'static str) -> Result<T, ConfigError> {
 }
 
 /// A value as Python's `str` has it.
-pub(super) fn shown(node: &Node) -> String {
+pub(crate) fn shown(node: &Node) -> String {
     match &node.value {
         Value::Text(text) => text.to_string(),
         Value::Null => "None".to_owned(),
@@ -35,7 +55,7 @@ pub(super) fn shown(node: &Node) -> String {
     }
 }
 
-pub(super) fn expect_map<'n>(key: &str, node: &'n Node) -> Result<&'n Map, ConfigError> {
+pub(crate) fn expect_map<'n>(key: &str, node: &'n Node) -> Result<&'n Map, ConfigError> {
     match node.as_map() {
         Some(map) => Ok(map),
         None => wrong(key, "a map"),
@@ -58,17 +78,17 @@ fn expect_text(key: &str, node: &Node) -> Result<String, ConfigError> {
 
 impl<'m> Keys<'m> {
     /// A key whose value is not null.
-    pub(super) fn get(self, key: &str) -> Option<&'m Node> {
+    pub(crate) fn get(self, key: &str) -> Option<&'m Node> {
         self.0.get(key).filter(|node| !node.is_null())
     }
 
     /// As it is written, be it null.
-    pub(super) fn written(self, key: &str, default: impl Into<Value>) -> Node {
+    pub(crate) fn written(self, key: &str, default: impl Into<Value>) -> Node {
         self.0.get(key).cloned().unwrap_or_else(|| Node::made(default))
     }
 
     /// A number, as it is written.
-    pub(super) fn number(self, key: &str, default: impl Into<Value>) -> Result<Node, ConfigError> {
+    pub(crate) fn number(self, key: &str, default: impl Into<Value>) -> Result<Node, ConfigError> {
         let node = self.written(key, default);
         match node.value {
             Value::Int(_) | Value::Float(_) | Value::Bool(_) => Ok(node),
@@ -76,7 +96,7 @@ impl<'m> Keys<'m> {
         }
     }
 
-    pub(super) fn whole(self, key: &str, default: i64) -> Result<i64, ConfigError> {
+    pub(crate) fn whole(self, key: &str, default: i64) -> Result<i64, ConfigError> {
         match &self.written(key, default).value {
             Value::Int(Int::Small(number)) => Ok(*number),
             Value::Bool(value) => Ok(i64::from(*value)),
@@ -84,14 +104,14 @@ impl<'m> Keys<'m> {
         }
     }
 
-    pub(super) fn optional_whole(self, key: &str) -> Result<Option<i64>, ConfigError> {
+    pub(crate) fn optional_whole(self, key: &str) -> Result<Option<i64>, ConfigError> {
         if self.get(key).is_none() {
             return Ok(None);
         }
         self.whole(key, 0).map(Some)
     }
 
-    pub(super) fn wholes(self, key: &str) -> Result<Option<Vec<i64>>, ConfigError> {
+    pub(crate) fn wholes(self, key: &str) -> Result<Option<Vec<i64>>, ConfigError> {
         let Some(node) = self.get(key) else { return Ok(None) };
         let items = expect_list(key, node)?.iter();
         items
@@ -103,41 +123,41 @@ impl<'m> Keys<'m> {
             .map(Some)
     }
 
-    pub(super) fn optional_text(self, key: &str) -> Result<Option<String>, ConfigError> {
+    pub(crate) fn optional_text(self, key: &str) -> Result<Option<String>, ConfigError> {
         self.get(key).map(|node| expect_text(key, node)).transpose()
     }
 
-    pub(super) fn text(self, key: &str, default: &str) -> Result<String, ConfigError> {
+    pub(crate) fn text(self, key: &str, default: &str) -> Result<String, ConfigError> {
         Ok(self.optional_text(key)?.unwrap_or_else(|| default.to_owned()))
     }
 
-    pub(super) fn texts(self, key: &str) -> Result<Vec<String>, ConfigError> {
+    pub(crate) fn texts(self, key: &str) -> Result<Vec<String>, ConfigError> {
         let Some(node) = self.get(key) else { return Ok(Vec::new()) };
         expect_list(key, node)?.iter().map(|item| expect_text(key, item)).collect()
     }
 
     /// A map whose values must be texts: numbers and booleans are refused, as PaaSTA's search for
     /// secrets in them fails.
-    pub(super) fn text_map(self, key: &str) -> Result<IndexMap<String, String>, ConfigError> {
+    pub(crate) fn text_map(self, key: &str) -> Result<IndexMap<String, String>, ConfigError> {
         let Some(node) = self.get(key) else { return Ok(IndexMap::new()) };
         let entries = expect_map(key, node)?.iter();
         entries.map(|entry| Ok((shown(&entry.key), expect_text(key, &entry.value)?))).collect()
     }
 
-    pub(super) fn map(self, key: &str, default: impl FnOnce() -> Map) -> Result<Map, ConfigError> {
+    pub(crate) fn map(self, key: &str, default: impl FnOnce() -> Map) -> Result<Map, ConfigError> {
         match self.get(key) {
             Some(node) => expect_map(key, node).cloned(),
             None => Ok(default()),
         }
     }
 
-    pub(super) fn volumes(self, key: &str) -> Result<Vec<Volume>, ConfigError> {
+    pub(crate) fn volumes(self, key: &str) -> Result<Vec<Volume>, ConfigError> {
         let Some(node) = self.get(key) else { return Ok(Vec::new()) };
         expect_list(key, node)?.iter().map(|item| volume(key, item)).collect()
     }
 
     /// Lists of lists, everything turned into texts.
-    pub(super) fn constraints(self, key: &str) -> Result<Option<Vec<Vec<String>>>, ConfigError> {
+    pub(crate) fn constraints(self, key: &str) -> Result<Option<Vec<Vec<String>>>, ConfigError> {
         let Some(node) = self.get(key) else { return Ok(None) };
         let lists = expect_list(key, node)?.iter();
         lists
@@ -147,7 +167,7 @@ impl<'m> Keys<'m> {
     }
 
     /// A list of `[attribute, value]`.
-    pub(super) fn blacklist(self, key: &str) -> Result<Vec<(String, String)>, ConfigError> {
+    pub(crate) fn blacklist(self, key: &str) -> Result<Vec<(String, String)>, ConfigError> {
         let Some(node) = self.get(key) else { return Ok(Vec::new()) };
         let pairs = expect_list(key, node)?.iter();
         pairs
@@ -159,7 +179,7 @@ impl<'m> Keys<'m> {
     }
 
     /// `[attribute, [value, ..]]`; an empty list is none.
-    pub(super) fn whitelist(self, key: &str) -> Result<Option<(String, Vec<String>)>, ConfigError> {
+    pub(crate) fn whitelist(self, key: &str) -> Result<Option<(String, Vec<String>)>, ConfigError> {
         let Some(node) = self.get(key) else { return Ok(None) };
         match expect_list(key, node)? {
             [] => Ok(None),
