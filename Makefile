@@ -37,6 +37,7 @@ test: cargo ## every test, against the real ZooKeeper, HAProxy and Docker
 bench: cargo ## measure it, beside what limits it and what it replaces
 	@packaging/install-dependencies test
 	cargo build --locked --release --workspace
+	cargo run --locked --release -p benches --bin soa-configs
 	cargo run --locked --release -p benches
 
 # Standard output is the path of the package and nothing else, for scripts.
