@@ -4,6 +4,8 @@
 //! the others go on; one that is suddenly gone or empty is believed at the second look, as in
 //! [`crate::tree`].
 
+mod follow;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
@@ -11,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+pub use self::follow::Follower;
 use crate::{
     file::{FileError, Problem},
     json,

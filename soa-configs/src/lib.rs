@@ -1,7 +1,8 @@
 //! What operators and service owners wrote: `/etc/paasta`, soa-configs and the location files,
 //! parsed at the border into values that cannot be wrong.
 //!
-//! No network and no clock: a caller says when to look again, this crate says what is there.
+//! No network, and no clock but in [`documents::Follower`], which waits for changes: else a caller says
+//! when to look again, and this crate says what is there.
 
 pub mod adhoc;
 pub mod check;
