@@ -4,10 +4,10 @@
 use crate::{Cluster, values::shortened};
 
 /// A deploy group as written, its placeholders known to be good.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeployGroup(Vec<Part>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
     Cluster,

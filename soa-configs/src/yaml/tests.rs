@@ -208,3 +208,55 @@ proptest! {
         }
     }
 }
+
+/// Maps with a few keys, so that two of them often share some.
+fn map() -> impl Strategy<Value = Map> {
+    let leaf = prop_oneof![
+        Just(Node::made(Value::Null)),
+        (0..5_i64).prop_map(Node::made),
+        Just(Node::made(Vec::new())),
+    ];
+    let node = leaf.prop_recursive(3, 24, 4, |inner| {
+        prop::collection::vec(("[a-d]", inner), 0..4)
+            .prop_map(|entries| Node::made(entries.into_iter().collect::<Map>()))
+    });
+    prop::collection::vec(("[a-d]", node), 0..5).prop_map(|entries| entries.into_iter().collect())
+}
+
+fn merged(below: &Map, above: &Map) -> Map {
+    let mut merged = below.clone();
+    merged.merge(above);
+    merged
+}
+
+fn keys(map: &Map) -> Vec<&str> {
+    map.texts().map(|(key, _)| key).collect()
+}
+
+proptest! {
+    #[test]
+    fn an_empty_map_and_the_same_map_change_nothing(map in map()) {
+        prop_assert_eq!(&merged(&map, &Map::default()), &map);
+        prop_assert_eq!(&merged(&Map::default(), &map), &map);
+        prop_assert_eq!(&merged(&map, &map), &map);
+    }
+
+    #[test]
+    fn what_is_merged_over_wins_and_nothing_else_is_lost(below in map(), above in map()) {
+        let all = merged(&below, &above);
+        for (key, entry) in all.texts() {
+            let expected = match (below.get(key), above.get(key)) {
+                (Some(old), Some(new)) => match (old.as_map(), new.as_map()) {
+                    (Some(old), Some(new)) => Node::made(merged(old, new)),
+                    _ => new.clone(),
+                },
+                (old, new) => new.or(old).unwrap().clone(),
+            };
+            prop_assert_eq!(&entry.value, &expected);
+        }
+        let mut wanted = keys(&below);
+        wanted.extend(keys(&above).into_iter().filter(|key| below.get(key).is_none()));
+        prop_assert_eq!(keys(&all), wanted, "old keys keep their place, new ones are appended");
+        prop_assert_eq!(&merged(&all, &above), &all);
+    }
+}
