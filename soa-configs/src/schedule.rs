@@ -69,8 +69,7 @@ impl Schedule {
 }
 
 /// The seconds from one run to the next, as the checks of jobs that are stuck count them: of a cron
-/// schedule those between the runs around `now` in `zone` (UTC when unset or unknown) on the clock on
-/// the wall; of an interval without its years and months, whole seconds.
+/// schedule those between the runs around `now` in `zone` (UTC when unset or unknown); of an interval without its years and months, whole seconds.
 ///
 /// Also of a schedule that is refused for its start or count. `None`: not known, as of nicknames and of
 /// schedules that run less than once in a year.
@@ -79,7 +78,7 @@ pub fn interval_seconds(text: &str, zone: Option<&str>, now: Timestamp) -> Optio
     let bare = text.strip_suffix('\n').unwrap_or(text);
     if let Some(cron) = Cron::parse(bare) {
         let zone = zone.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
-        return interval::around(&cron, zone.to_datetime(now));
+        return interval::around(&cron, now, &zone);
     }
     match bare.split('/').collect::<Vec<_>>()[..] {
         [_, _, duration] => Some(Duration::parse(duration)?.seconds.trunc()),

@@ -29,8 +29,9 @@ def valid_cron(text):
             return False
 
 
-def interval(text, now):
+def interval(text, zone, now):
     moment = pytz.utc.localize(datetime.datetime.strptime(now, "%Y-%m-%dT%H:%M:%SZ"))
+    moment = moment.astimezone(pytz.timezone(zone))
     try:
         runs = croniter.croniter(text, moment)
         return runs.get_next() - runs.get_prev()
@@ -64,6 +65,7 @@ def field(least, most, names):
     return ",".join(part(count == 1) for _ in range(count))
 
 
+ZONES = "UTC UTC UTC Europe/Paris America/Los_Angeles Australia/Sydney Asia/Kolkata".split()
 MONTHS = "JAN feb Mar APR may jun JUL aug SEP oct nov DEC".split()
 DAYS = "SUN mon Tue WED thu fri SAT".split()
 
@@ -113,7 +115,8 @@ for text in [cron() for _ in range(1500)] + ["@" + n for n in "reboot yearly ann
     row = {"text": text, "valid": valid_cron(text)}
     if row["valid"] and not text.startswith("@"):
         row["now"] = random_now()
-        row["interval"] = interval(text, row["now"])
+        row["zone"] = random.choice(ZONES)
+        row["interval"] = interval(text, row["zone"], row["now"])
     crons.append(row)
 texts = [date + "T" + time for date in DATES for time in random.sample(TIMES, 9) + ["18:32:00Z"]]
 texts += ["2014-10-10T" + time for time in TIMES] + ["2014-10-10", "2014-10-10t18:32:00", "now"]
