@@ -37,8 +37,9 @@ test: cargo ## every test, against the real ZooKeeper, HAProxy and Docker
 bench: cargo ## measure it, beside what limits it and what it replaces
 	@packaging/install-dependencies bench
 	cargo build --locked --release --workspace
-	cargo run --locked --release -p benches --bin bench
+	cargo run --locked --release -p benches --bin bench-soa-configs
 	cargo run --locked --release -p benches --bin bench-hacheck
+	cargo run --locked --release -p benches --bin bench
 
 # Standard output is the path of the package and nothing else, for scripts.
 deb: cargo ## the Debian package; prints its path

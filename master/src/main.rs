@@ -1,6 +1,7 @@
 //! `paasta-master`: beside Marathon and Chronos, what soa-configs ask of this cluster.
 
 mod instances;
+mod validate;
 
 use std::{
     io::{self, Write},
@@ -20,6 +21,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Instances(instances::Arguments),
+    Validate(validate::Arguments),
 }
 
 /// How a command ended, for whoever runs it from a script.
@@ -45,6 +47,7 @@ impl From<Outcome> for ExitCode {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Instances(arguments) => instances::run(&arguments),
+        Command::Validate(arguments) => validate::run(&arguments),
     };
     match result {
         Ok(outcome) => outcome.into(),

@@ -56,12 +56,10 @@ fn a_broken_file_is_shown_and_the_rest_is_listed() {
     let (code, stdout, stderr) = run(&host, &["instances", "-d", "soa"]);
     assert_eq!((code, stdout.as_str()), (1, "web.canary\nweb.main\n"));
     let wanted = "\
-error: line 2 column 18: expected a list
- --> soa/bad/marathon-devc.yaml:2:18
+error: soa/bad/marathon-devc.yaml:2:18: expected a list, found \"web.main\"
   |
-1 | main:
 2 |   registrations: web.main
-  |                  ^ expected a list
+  |                  ^^^^^^^^
 ";
     assert_eq!(stderr, wanted);
 }
@@ -81,7 +79,7 @@ fn json_says_the_same_and_more() {
         }],
         "problems": [{
             "file": "soa/bad/marathon-devc.yaml",
-            "problem": "soa/bad/marathon-devc.yaml: expected a list at line 2, column 18",
+            "problem": "soa/bad/marathon-devc.yaml: expected a list, found \"web.main\" at line 2, column 18",
         }],
     });
     assert_eq!((code, found), (1, wanted));
@@ -101,7 +99,7 @@ fn broken_system_configuration_and_missing_soa_configs_are_faults() {
     let broken = host(&[WEB, ("etc/a.json", "{")]);
     let (code, _, stderr) = run(&broken, &["instances", "-d", "soa"]);
     assert_eq!(code, 1);
-    assert!(stderr.contains("etc/a.json: EOF while parsing"), "{stderr}");
+    assert!(stderr.contains("etc/a.json:1:2: expected a key in double quotes"), "{stderr}");
     let (code, _, stderr) = run(&host(&[CLUSTER]), &["instances", "-d", "soa"]);
     assert_eq!(code, 1);
     assert_eq!(stderr, "error: cannot list soa: No such file or directory (os error 2)\n");

@@ -9,16 +9,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::de::DeserializeOwned;
-
-use crate::yaml;
+use crate::{diagnostic::Diagnostic, yaml::Fault};
 
 /// The largest file that is read, in bytes. Real ones have a few KiB.
 pub const MAX_SIZE: u64 = 1 << 20;
 
 /// Why a configuration file cannot be used.
 ///
-/// Of YAML the message has several lines, with the text around the fault; [`FileError::one_line`] is
+/// Of a fault in a text the message has several lines, with the text around the fault; [`FileError::one_line`] is
 /// for logs.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -34,19 +32,19 @@ pub enum FileError {
     TooLarge { file: PathBuf },
     #[error("{} is not UTF-8 text", Shown(file))]
     NotText { file: PathBuf },
-    #[error("{}", yaml::render(file, error))]
-    Yaml { file: PathBuf, error: Box<serde_yaml::Error> },
-    #[error("cannot parse {}", Shown(file))]
-    Json {
-        file: PathBuf,
-        #[source]
-        source: serde_json::Error,
-    },
+    #[error("{0}")]
+    Fault(Box<Diagnostic>),
     #[error("{}: {reason}", Shown(file))]
     Invalid { file: PathBuf, reason: String },
 }
 
 impl FileError {
+    /// A fault at a place in the text of a file.
+    #[must_use]
+    pub fn fault(file: &Path, text: &str, fault: &Fault) -> Self {
+        Self::Fault(Box::new(Diagnostic::new(file, text, fault)))
+    }
+
     /// The file at fault.
     #[must_use]
     pub fn file(&self) -> &Path {
@@ -55,9 +53,8 @@ impl FileError {
             | Self::NotRegular { file }
             | Self::TooLarge { file }
             | Self::NotText { file }
-            | Self::Yaml { file, .. }
-            | Self::Json { file, .. }
             | Self::Invalid { file, .. } => file,
+            Self::Fault(diagnostic) => &diagnostic.file,
         }
     }
 
@@ -71,7 +68,7 @@ impl FileError {
     #[must_use]
     pub fn one_line(&self) -> String {
         match self {
-            Self::Yaml { file, error } => yaml::one_line(file, error),
+            Self::Fault(diagnostic) => diagnostic.one_line(),
             _ => self.with_cause(),
         }
     }
@@ -93,6 +90,16 @@ pub struct Problem {
     pub message: String,
     /// For logs: file, place and fault, always one line.
     pub one_line: String,
+    /// The same in its parts, of a fault in a text.
+    pub diagnostic: Option<Box<Diagnostic>>,
+}
+
+impl Problem {
+    /// A fault that has no place in a text.
+    pub(crate) fn new(file: &Path, message: String) -> Self {
+        let one_line = message.clone();
+        Self { file: file.to_owned(), message, one_line, diagnostic: None }
+    }
 }
 
 impl From<&FileError> for Problem {
@@ -101,6 +108,10 @@ impl From<&FileError> for Problem {
             file: error.file().to_owned(),
             message: error.with_cause(),
             one_line: error.one_line(),
+            diagnostic: match error {
+                FileError::Fault(diagnostic) => Some(diagnostic.clone()),
+                _ => None,
+            },
         }
     }
 }
@@ -157,12 +168,6 @@ pub fn read(file: &Path) -> Result<String, FileError> {
         return Err(FileError::TooLarge { file: file.to_owned() });
     }
     String::from_utf8(bytes).map_err(|_| FileError::NotText { file: file.to_owned() })
-}
-
-/// Reads a JSON file.
-pub(crate) fn read_json<T: DeserializeOwned>(file: &Path) -> Result<T, FileError> {
-    serde_json::from_str(&read(file)?)
-        .map_err(|source| FileError::Json { file: file.to_owned(), source })
 }
 
 /// A path for people: a file name cannot add a line to a log or move a cursor.

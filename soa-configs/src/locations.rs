@@ -1,11 +1,21 @@
-//! Where this host is: its own place of each location type (nerve.md §5.3).
+//! Where this host is: its own place of each location type; and how places lie in one another
+//! (nerve.md §5.3).
+
+mod advertise;
+mod mapping;
 
 use std::path::{Path, PathBuf};
 
 use crate::{
     Place,
+    fields::{self, Input},
     file::{self, FileError, Problem, Shown},
-    values::LocationType,
+    json, values,
+};
+
+pub use self::{
+    advertise::advertised,
+    mapping::{LocationTypes, Mapping, UnknownLocation},
 };
 
 /// The places of this host.
@@ -57,7 +67,7 @@ impl Error {
             Self::Types(error) => (error.file(), format!("{self}: {}", error.one_line())),
             Self::NoLocation { dir, .. } => (dir.as_path(), self.to_string()),
         };
-        Problem { file: file.to_owned(), one_line: message.clone(), message }
+        Problem::new(file, message)
     }
 }
 
@@ -67,7 +77,7 @@ impl Error {
 /// # Errors
 /// When no type or no location is known; a single missing location is no error.
 pub fn read(dir: &Path, types_file: &Path) -> Result<Locations, Error> {
-    let types = types(types_file).map_err(Error::Types)?;
+    let types = types(types_file).map_err(Error::Types)?.into_names();
     let mut own = Vec::new();
     let mut unknown = Vec::new();
     for kind in &types {
@@ -83,15 +93,16 @@ pub fn read(dir: &Path, types_file: &Path) -> Result<Locations, Error> {
     Ok(Locations { types, own, unknown })
 }
 
-fn types(file: &Path) -> Result<Vec<String>, FileError> {
-    let listed: Vec<LocationType> = file::read_json(file)?;
-    let mut types: Vec<String> = Vec::with_capacity(listed.len());
-    for LocationType(kind) in listed {
-        if !types.contains(&kind) {
-            types.push(kind);
-        }
-    }
-    Ok(types)
+/// Reads the list of all location types, widest first. A type that is named twice counts once.
+///
+/// # Errors
+/// When it cannot be read or is no list of words.
+pub fn types(file: &Path) -> Result<LocationTypes, FileError> {
+    let text = file::read(file)?;
+    json::parse(&text)
+        .and_then(|list| fields::list(Input { node: &list, text: &text }, values::location_type))
+        .map(LocationTypes::new)
+        .map_err(|fault| FileError::fault(file, &text, &fault))
 }
 
 fn place(file: &Path, kind: &str) -> Result<Place, FileError> {

@@ -1,18 +1,24 @@
 //! `/etc/paasta/*.json`: the system configuration, merged from all files (marathon-sync.md §1).
 
 mod followed;
+mod settings;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use serde_json::{Map, Value};
-
-pub use self::followed::{Followed, Look};
+pub use self::{
+    followed::{Followed, Look},
+    settings::{LogWriter, MarathonServer, NotConfigured, Secret, Settings, Volume},
+};
 use crate::{
     Cluster,
+    fields::{Fields, Input},
     file::{self, FileError, Problem},
+    json,
+    yaml::{Fault, Map, Node, Value},
 };
 
 /// Where PaaSTA keeps its system configuration.
@@ -23,7 +29,7 @@ pub const DIR_VARIABLE: &str = "PAASTA_SYSTEM_CONFIG_DIR";
 /// More files than any fleet has; a directory named by mistake does not fill the memory.
 const MAX_FILES: usize = 1000;
 
-/// The keys that are used, checked.
+/// The system configuration of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemConfig {
     /// `cluster`: which `marathon-<cluster>.yaml` counts here.
@@ -34,6 +40,10 @@ pub struct SystemConfig {
     pub files: Vec<PathBuf>,
     /// Files that may not be read; PaaSTA passes over them in silence.
     pub unread: Vec<Problem>,
+    /// All keys, merged. [`Settings`] has them as types.
+    pub merged: Map,
+    /// What the files say, for messages.
+    texts: Vec<(PathBuf, Arc<str>, Node)>,
 }
 
 /// Reads and merges every `*.json` below `dir`, later paths over earlier ones.
@@ -47,24 +57,82 @@ pub fn load(dir: &Path) -> Result<Option<SystemConfig>, FileError> {
     let Some(mut files) = json_files(dir)? else { return Ok(None) };
     // By the bytes of the whole path: `a-b.json` comes before `a/b.json`.
     files.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
-    let mut merged = Map::new();
-    let mut read = Vec::new();
-    let mut unread = Vec::new();
+    let mut config = SystemConfig::empty();
     for file in files {
-        match file::read_json::<Value>(&file) {
-            Ok(Value::Object(object)) => merge(&mut merged, object),
-            Ok(_) => return Err(invalid(&file, "expected a JSON object".to_owned())),
-            Err(error) if is_forbidden(&error) => {
-                unread.push(Problem::from(&error));
-                continue;
-            }
+        match read(&file) {
+            Ok((text, node)) => config.add(file, text, node)?,
+            Err(error) if is_forbidden(&error) => config.unread.push(Problem::from(&error)),
             Err(error) => return Err(error),
         }
-        read.push(file);
     }
-    let (cluster, register_marathon_services) =
-        check(&merged).map_err(|reason| invalid(dir, reason))?;
-    Ok(Some(SystemConfig { cluster, register_marathon_services, files: read, unread }))
+    config.check()?;
+    Ok(Some(config))
+}
+
+fn read(file: &Path) -> Result<(String, Node), FileError> {
+    let text = file::read(file)?;
+    match json::parse(&text) {
+        Ok(node) => Ok((text, node)),
+        Err(fault) => Err(FileError::fault(file, &text, &fault)),
+    }
+}
+
+impl SystemConfig {
+    fn empty() -> Self {
+        Self {
+            cluster: None,
+            register_marathon_services: true,
+            files: Vec::new(),
+            unread: Vec::new(),
+            merged: Map::default(),
+            texts: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, file: PathBuf, text: String, node: Node) -> Result<(), FileError> {
+        match node.as_map() {
+            Some(map) => self.merged.merge(map),
+            None => return Err(invalid(&file, "expected a JSON object".to_owned())),
+        }
+        self.files.push(file.clone());
+        self.texts.push((file, text.into(), node));
+        Ok(())
+    }
+
+    /// Reads what the agent needs; the rest is read by whoever needs it.
+    fn check(&mut self) -> Result<(), FileError> {
+        (self.cluster, self.register_marathon_services) = self.read(|fields| {
+            let cluster = fields.read("cluster", |input| match &input.node.value {
+                Value::Text(name) => {
+                    name.parse().map_err(|error| Fault::new(input.node.span, format!("{error}")))
+                }
+                _ => Err(input.expected("a text")),
+            });
+            let registers = fields.read("register_marathon_services", Input::boolean);
+            (cluster, registers.unwrap_or(true))
+        })?;
+        Ok(())
+    }
+
+    /// Reads keys of the merged map. A fault is shown in the last file that says its key.
+    fn read<T>(&self, read: impl FnOnce(&mut Fields<'_>) -> T) -> Result<T, FileError> {
+        let merged = Node::made(self.merged.clone());
+        let mut fields = Fields::of_map(&merged, &self.merged);
+        let value = read(&mut fields);
+        match fields.finish_with_key() {
+            Ok(()) => Ok(value),
+            Err((key, fault)) => {
+                let says = |(_, _, node): &&(PathBuf, Arc<str>, Node)| {
+                    node.as_map().is_some_and(|map| map.get(&key).is_some())
+                };
+                let fault = Fault { message: format!("{key}: {}", fault.message), ..fault };
+                Err(match self.texts.iter().rev().find(says) {
+                    Some((file, text, _)) => FileError::fault(file, text, &fault),
+                    None => invalid(Path::new(DEFAULT_DIR), fault.message),
+                })
+            }
+        }
+    }
 }
 
 fn invalid(file: &Path, reason: String) -> FileError {
@@ -111,33 +179,6 @@ fn is_json(path: &Path) -> bool {
             Ok(target) => target.is_some_and(|meta| meta.is_file()),
             Err(_) => true,
         }
-}
-
-/// Objects merge key by key; anything else replaces (marathon-sync.md §1.1).
-fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
-    for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
-            (Some(old), new) => *old = new,
-            (None, new) => {
-                into.insert(key, new);
-            }
-        }
-    }
-}
-
-fn check(merged: &Map<String, Value>) -> Result<(Option<Cluster>, bool), String> {
-    let cluster = match merged.get("cluster") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(name)) => Some(name.parse().map_err(|e| format!("cluster: {e}"))?),
-        Some(_) => return Err("cluster: expected a text".to_owned()),
-    };
-    let register_marathon_services = match merged.get("register_marathon_services") {
-        None | Some(Value::Null) => true,
-        Some(Value::Bool(wanted)) => *wanted,
-        Some(_) => return Err("register_marathon_services: expected true or false".to_owned()),
-    };
-    Ok((cluster, register_marathon_services))
 }
 
 #[cfg(test)]

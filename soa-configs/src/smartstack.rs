@@ -4,7 +4,6 @@ mod raw;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    marker::PhantomData,
     num::NonZeroU16,
     path::Path,
     sync::Arc,
@@ -13,11 +12,13 @@ use std::{
 
 use indexmap::IndexMap;
 
-use self::raw::Raw;
 use crate::{
+    fields::Input,
     file::FileError,
     names::{self, Namespace},
-    yaml,
+    place::Place,
+    values,
+    yaml::{self, Fault, Node},
 };
 
 /// What a namespace speaks.
@@ -42,7 +43,7 @@ impl Mode {
 
 /// One namespace of a `smartstack.yaml`, checked (synapse.md §8.4, nerve.md §7.4).
 ///
-/// Keys that this version does not act on are accepted and left alone.
+/// Unknown keys are accepted and left alone; the check of a tree warns of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceConfig {
     /// Where HAProxy listens. `None`: discovery only (`proxy_port: null`).
@@ -53,6 +54,9 @@ pub struct NamespaceConfig {
     pub advertise: Vec<String>,
     /// The location type whose records HAProxy uses. Default `region`.
     pub discover: String,
+    /// `extra_advertise`: a host in the first place of a pair publishes records in the second, too
+    /// (nerve.md §5.4). In file order.
+    pub extra_advertise: Vec<(Place, Place)>,
     /// `healthcheck_mode`, default: [`Self::mode`].
     pub healthcheck_mode: Mode,
     /// `healthcheck_uri`, exactly one leading slash. Default `/status`.
@@ -63,6 +67,8 @@ pub struct NamespaceConfig {
     pub healthcheck_timeout: Duration,
     /// `healthcheck_body_expect`: a text the body must contain.
     pub healthcheck_body_expect: Option<String>,
+    /// `updown_timeout_s`: how long `updown_service` waits for a service to come up or go down.
+    pub updown_timeout: Option<Duration>,
     /// `extra_healthcheck_headers`, in file order.
     pub extra_healthcheck_headers: IndexMap<String, String>,
     /// `extra_headers`, set on requests, in file order.
@@ -73,12 +79,83 @@ pub struct NamespaceConfig {
     pub timeout_server: Option<Duration>,
     /// `timeout_client_ms`.
     pub timeout_client: Option<Duration>,
+    /// `endpoint_timeouts`: the server's timeout of single paths, in file order.
+    pub endpoint_timeouts: IndexMap<String, Duration>,
     /// `retries`.
     pub retries: Option<u16>,
+    /// `allredisp`, default false: HAProxy may try another server at every retry.
+    pub allredisp: bool,
     /// `balance`: `leastconn` or `roundrobin`; other values are ignored (synapse.md §8.4).
     pub balance: Option<Balance>,
     /// `keepalive`, default false.
     pub keepalive: bool,
+    /// `proxied_through`: the namespace through which requests pass first.
+    pub proxied_through: Option<Namespace>,
+    /// `is_proxy`, default false: others name this one in their `proxied_through`.
+    pub is_proxy: bool,
+    /// `chaos`: faults that are made on purpose on the hosts of a place, in file order.
+    pub chaos: IndexMap<Place, Chaos>,
+    /// `plugins`: lines that are added to HAProxy's configuration.
+    pub plugins: Plugins,
+}
+
+impl Default for NamespaceConfig {
+    /// What a namespace is of which only `proxy_port: null` is written.
+    fn default() -> Self {
+        let region = || "region".to_owned();
+        Self {
+            proxy_port: None,
+            mode: Mode::Http,
+            advertise: vec![region()],
+            discover: region(),
+            extra_advertise: Vec::new(),
+            healthcheck_mode: Mode::Http,
+            healthcheck_uri: "/status".to_owned(),
+            healthcheck_port: None,
+            healthcheck_timeout: Duration::from_secs(1),
+            healthcheck_body_expect: None,
+            updown_timeout: None,
+            extra_healthcheck_headers: IndexMap::new(),
+            extra_headers: IndexMap::new(),
+            timeout_connect: None,
+            timeout_server: None,
+            timeout_client: None,
+            endpoint_timeouts: IndexMap::new(),
+            retries: None,
+            allredisp: false,
+            balance: None,
+            keepalive: false,
+            proxied_through: None,
+            is_proxy: false,
+            chaos: IndexMap::new(),
+            plugins: Plugins::default(),
+        }
+    }
+}
+
+/// A fault that is made on purpose. `fail` wins over `delay`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chaos {
+    pub fail: Option<Fail>,
+    /// Requests wait this long. HAProxy's units; without one, milliseconds.
+    pub delay: Option<Duration>,
+}
+
+/// How requests fail on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fail {
+    /// Connections are rejected.
+    Drop,
+    /// There are no servers, so HAProxy answers 503.
+    Error503,
+}
+
+/// `plugins.<name>.enabled`, each default false (synapse.md §8.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plugins {
+    pub logging: bool,
+    pub source_required: bool,
+    pub path_based_routing: bool,
 }
 
 /// How HAProxy chooses a server.
@@ -104,22 +181,35 @@ pub struct SmartstackFile {
 /// The first fault, with its place: the file is taken as a whole or not at all.
 pub fn parse(service: &str, file: &Path, text: &str) -> Result<SmartstackFile, FileError> {
     names::check_service(service, file)?;
-    let entry = |key: &str| match Namespace::new(service, key) {
-        Ok(name) => Ok(Some((name, PhantomData::<Option<Raw>>))),
-        Err(error) => Err(error.to_string()),
-    };
-    let mut parsed = SmartstackFile::default();
-    for (name, raw) in yaml::parse_with(file, text, yaml::Entries(entry))? {
-        match raw.and_then(Raw::check) {
+    yaml::parse(text)
+        .and_then(|document| read(service, &document, text))
+        .map_err(|fault| FileError::fault(file, text, &fault))
+}
+
+/// Reads a document; `text` is what it was parsed from.
+///
+/// # Errors
+/// The first fault.
+fn read(service: &str, document: &Node, text: &str) -> Result<SmartstackFile, Fault> {
+    let mut file = SmartstackFile::default();
+    if document.is_null() {
+        return Ok(file);
+    }
+    let input = Input { node: document, text };
+    for entry in input.map()?.iter() {
+        let name = values::parsed(input.with(&entry.key), |key| {
+            Namespace::new(service, &key).map_err(|error| error.to_string())
+        })?;
+        match raw::read(input.with(&entry.value))? {
             Some(config) => {
-                parsed.namespaces.insert(name, Arc::new(config));
+                file.namespaces.insert(name, Arc::new(config));
             }
             None => {
-                parsed.without_proxy_port.insert(name);
+                file.without_proxy_port.insert(name);
             }
         }
     }
-    Ok(parsed)
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -2,12 +2,11 @@
 
 use std::{fmt, num::NonZeroU16, path::Path};
 
-use serde::{Deserialize, Deserializer, de};
-
 use crate::{
+    fields::{self, Input},
     file::{self, FileError},
-    values::{Port, shortened},
-    yaml,
+    values::{self, shortened},
+    yaml::{self, Fault},
 };
 
 /// One ZooKeeper server. Written `host:port`, an IPv6 address in brackets.
@@ -40,29 +39,38 @@ pub fn read(file: &Path) -> Result<Vec<ZooKeeperHost>, FileError> {
 /// # Errors
 /// As [`read`].
 pub fn parse(file: &Path, text: &str) -> Result<Vec<ZooKeeperHost>, FileError> {
-    let pairs: Vec<(Host, Port)> = yaml::parse(file, text)?;
-    if pairs.is_empty() {
+    let hosts = yaml::parse(text)
+        .and_then(|document| fields::list(Input { node: &document, text }, host_and_port))
+        .map_err(|fault| FileError::fault(file, text, &fault))?;
+    if hosts.is_empty() {
         let reason = "expected a list of [host, port], found an empty one".to_owned();
         return Err(FileError::Invalid { file: file.to_owned(), reason });
     }
-    Ok(pairs.into_iter().map(|(Host(host), Port(port))| ZooKeeperHost { host, port }).collect())
+    Ok(hosts)
+}
+
+fn host_and_port(input: Input<'_>) -> Result<ZooKeeperHost, Fault> {
+    match input.list()? {
+        [host, port] => Ok(ZooKeeperHost {
+            host: self::host(input.with(host))?,
+            port: values::port(input.with(port))?,
+        }),
+        _ => Err(input.expected("[host, port]")),
+    }
 }
 
 /// A host name or an address: it becomes a piece of ZooKeeper's connection string, which is divided
 /// by `,`, `:` and `/`.
-struct Host(String);
-
-impl<'de> Deserialize<'de> for Host {
-    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(de)?;
+fn host(input: Input<'_>) -> Result<String, Fault> {
+    values::parsed(input, |text| {
         let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let is_name = !text.is_empty() && text.len() <= 253 && text.chars().all(name);
         if is_name || text.parse::<std::net::Ipv6Addr>().is_ok() {
-            return Ok(Self(text));
+            return Ok(text);
         }
         let shown = shortened(&text);
-        Err(de::Error::custom(format!("{shown:?} is no host; expected a host name or an address")))
-    }
+        Err(format!("{shown:?} is no host; expected a host name or an address"))
+    })
 }
 
 #[cfg(test)]
@@ -85,7 +93,7 @@ mod tests {
         for (text, fault) in [
             ("[]", "local.yaml: expected a list of [host, port], found an empty one"),
             ("", "local.yaml: "),
-            ("{a: 2181}", "local.yaml: expected a list at line 1, column 1"),
+            ("{a: 2181}", "local.yaml: expected a list, found a map at line 1, column 1"),
             ("- [a]", "local.yaml: "),
             ("- [a, 1, 2]", "local.yaml: "),
             ("- [a, 0]", "expected a port from 1 to 65535, found 0 at line 1, column 7"),

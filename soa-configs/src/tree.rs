@@ -135,12 +135,12 @@ impl Tree {
 impl Unreadable {
     fn problem(&self) -> Problem {
         let message = format!("{self}: {}", self.source);
-        Problem { file: self.dir.clone(), one_line: message.clone(), message }
+        Problem::new(&self.dir, message)
     }
 }
 
 /// The names of all services: directories and links to such, no hidden ones.
-fn list(soa_dir: &Path) -> io::Result<BTreeSet<OsString>> {
+pub(crate) fn list(soa_dir: &Path) -> io::Result<BTreeSet<OsString>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(soa_dir)? {
         let entry = entry?;

@@ -1,156 +1,65 @@
-//! YAML of soa-configs, read with limits, and faults shown with the text around them.
+//! YAML 1.1 exactly as PyYAML's safe loader reads it, with the place of every key and value
+//! (marathon-sync.md §2.1).
 //!
-//! Merge keys, last duplicate wins, `0755` is octal (marathon-sync.md §2.1).
+//! The hash of a configuration depends on every type: `1e3` is a text, `0755` is 493, `12:30` is 750,
+//! `yes` is true, and an integer is no float. Where PyYAML's two scanners differ, the one of libyaml
+//! counts, which is the one in use.
+//!
+//! What a document can cost is bounded: [`MAX_BYTES`], [`MAX_DEPTH`], [`MAX_NODES`].
 
-use std::{borrow::Cow, fmt, hash::Hash, marker::PhantomData, path::Path};
+mod block;
+mod characters;
+mod compose;
+mod escapes;
+mod fault;
+mod frame;
+mod int;
+mod key;
+mod node;
+mod number;
+mod scalar;
+mod tabs;
+mod time;
 
-use indexmap::IndexMap;
-use serde::{
-    Deserializer,
-    de::{DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
+use std::borrow::Cow;
+
+use self::compose::Composer;
+pub use self::{
+    fault::Fault,
+    int::Int,
+    node::{Entry, Map, Node, Span, Value},
+    time::{Date, Time},
 };
-use serde_yaml::{Error, MessageFormatter, UserMessageFormatter};
 
-use crate::{
-    file::{FileError, Shown},
-    values::shortened_to,
-};
+/// The largest text that is parsed. Real files have a few KiB.
+pub const MAX_BYTES: usize = 1 << 20;
+/// How deep lists and maps may be nested, aliases counted in full. Real files have a depth of 5.
+pub const MAX_DEPTH: usize = 64;
+/// How many values a document may stand for, aliases counted in full.
+pub const MAX_NODES: usize = 100_000;
 
-/// Real files have a depth of 4; a deep one could only be meant to exhaust the stack.
-const MAX_DEPTH: usize = 32;
-/// Messages may quote a whole value; this many characters of one are enough.
-const MAX_MESSAGE: usize = 300;
-
-/// Parses a document into `T`.
-pub(crate) fn parse<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, FileError> {
-    parse_with(file, text, PhantomData)
-}
-
-/// Parses a document with a seed, for values that need to know more than their own text.
-pub(crate) fn parse_with<'de, S>(
-    file: &Path,
-    text: &'de str,
-    seed: S,
-) -> Result<S::Value, FileError>
-where
-    S: DeserializeSeed<'de>,
-{
-    let options = serde_yaml::options! {
-        duplicate_keys: serde_yaml::DuplicateKeyPolicy::LastWins,
-        legacy_octal_numbers: true,
-        budget: serde_yaml::budget! {
-            max_depth: MAX_DEPTH,
-            max_nodes: 100_000,
-            max_events: 250_000,
-        },
-    };
-    serde_yaml::with_deserializer_from_str_with_options(text, options, |de| seed.deserialize(de))
-        .map_err(|error| FileError::Yaml { file: file.to_owned(), error: Box::new(error) })
-}
-
-/// The fault with the lines around it. Whoever shows it says that it is an error.
-pub(crate) fn render(file: &Path, error: &Error) -> String {
-    let name = Shown(file).to_string();
-    let shown = error.render_with_options(serde_yaml::render_options! {
-        formatter: &Wording,
-        source_name: Some(&name),
-    });
-    shown.strip_prefix("error: ").map(str::to_owned).unwrap_or(shown)
-}
-
-/// The fault on one line.
-pub(crate) fn one_line(file: &Path, error: &Error) -> String {
-    let fault = error.without_snippet().render_with_formatter(&Wording);
-    format!("{}: {}", Shown(file), crate::file::one_line(&fault))
-}
-
-/// Says what was expected in the words of people who write configuration.
-struct Wording;
-
-impl MessageFormatter for Wording {
-    fn format_message<'a>(&self, error: &'a Error) -> Cow<'a, str> {
-        let message = match error {
-            Error::Unexpected { expected: "mapping start", .. } => "expected a map".into(),
-            Error::Unexpected { expected: "sequence start", .. } => "expected a list".into(),
-            Error::Unexpected { expected: "string scalar", .. } => "expected a text".into(),
-            Error::NullIntoString { .. } => "expected a text, found nothing".into(),
-            Error::InvalidScalar { ty: "boolean", .. } => "expected true or false".into(),
-            _ => UserMessageFormatter.format_message(error),
-        };
-        match shortened_to(MAX_MESSAGE, &message) {
-            Cow::Borrowed(_) => message,
-            Cow::Owned(short) => short.into(),
-        }
-    }
-}
-
-/// The top level of a file: a map whose keys name something, in file order. Nothing at all is an
-/// empty map.
+/// Parses a text of one document. A text without a document is null, as PyYAML has it.
 ///
-/// The function judges a key: what it names and the seed that reads its value, `None` to skip it, or
-/// why it is no name.
-pub(crate) struct Entries<F>(pub(crate) F);
-
-impl<'de, F, K, S> DeserializeSeed<'de> for Entries<F>
-where
-    F: FnMut(&str) -> Result<Option<(K, S)>, String>,
-    K: Eq + Hash,
-    S: DeserializeSeed<'de>,
-{
-    type Value = IndexMap<K, S::Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Self::Value, D::Error> {
-        de.deserialize_option(self)
+/// # Errors
+/// The first fault. A value that contains itself, raw U+2028 and U+2029, and what exceeds the limits
+/// are faults here and not in PyYAML.
+pub fn parse(text: &str) -> Result<Node, Fault> {
+    if text.len() > MAX_BYTES {
+        return Err(Fault::new(Span::default(), "the text is larger than 1 MiB"));
     }
+    characters::check(text)?;
+    let found = Composer::new(&with_plain_line_ends(text)).run()?;
+    let nothing = Span { line: 1, column: 1, ..Span::default() };
+    Ok(found.unwrap_or(Node { value: Value::Null, span: nothing }))
 }
 
-impl<'de, F, K, S> Visitor<'de> for Entries<F>
-where
-    F: FnMut(&str) -> Result<Option<(K, S)>, String>,
-    K: Eq + Hash,
-    S: DeserializeSeed<'de>,
-{
-    type Value = IndexMap<K, S::Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
+/// NEL ends a line in YAML 1.1 and is read as a line feed; the parser knows only YAML 1.2's ends.
+fn with_plain_line_ends(text: &str) -> Cow<'_, str> {
+    if text.contains('\u{85}') {
+        return Cow::Owned(text.replace('\u{85}', "\n"));
     }
-
-    fn visit_none<E>(self) -> Result<Self::Value, E> {
-        Ok(IndexMap::new())
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, de: D) -> Result<Self::Value, D::Error> {
-        de.deserialize_map(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries = IndexMap::new();
-        while let Some(entry) = map.next_key_seed(Key(&mut self.0))? {
-            match entry {
-                Some((key, seed)) => {
-                    entries.insert(key, map.next_value_seed(seed)?);
-                }
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(entries)
-    }
+    Cow::Borrowed(text)
 }
 
-/// Judges a key while the parser still stands on it, so that a fault points there.
-struct Key<'f, F>(&'f mut F);
-
-impl<'de, F, T> DeserializeSeed<'de> for Key<'_, F>
-where
-    F: FnMut(&str) -> Result<T, String>,
-{
-    type Value = T;
-
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<T, D::Error> {
-        let key = <String as serde::Deserialize>::deserialize(de)?;
-        (self.0)(&key).map_err(D::Error::custom)
-    }
-}
+#[cfg(test)]
+mod tests;

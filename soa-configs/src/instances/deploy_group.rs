@@ -1,15 +1,13 @@
 //! `deploy_group`, in which `{cluster}`, `{instance}` and `{service}` stand for names
 //! (marathon-sync.md §2).
 
-use serde::{Deserialize, Deserializer, de};
-
 use crate::{Cluster, values::shortened};
 
 /// A deploy group as written, its placeholders known to be good.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct DeployGroup(Vec<Part>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeployGroup(Vec<Part>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
     Cluster,
@@ -19,7 +17,7 @@ enum Part {
 
 impl DeployGroup {
     /// `{{` and `}}` are braces, as in Python's `str.format`.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -44,7 +42,7 @@ impl DeployGroup {
         Ok(Self(parts))
     }
 
-    pub(super) fn expand(&self, cluster: &Cluster, service: &str, instance: &str) -> String {
+    pub(crate) fn expand(&self, cluster: &Cluster, service: &str, instance: &str) -> String {
         let value = |part: &Part| match part {
             Part::Text(text) => text.clone(),
             Part::Cluster => cluster.to_string(),
@@ -71,12 +69,6 @@ fn fault(text: &str) -> String {
         "{:?} is no deploy group; in braces, expected cluster, instance or service",
         shortened(text)
     )
-}
-
-impl<'de> Deserialize<'de> for DeployGroup {
-    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(de)?).map_err(de::Error::custom)
-    }
 }
 
 #[cfg(test)]

@@ -50,11 +50,14 @@ main:
 #[test]
 fn faults_are_named_with_their_place() {
     for (text, fault) in [
-        ("main: 5", "expected a map at line 1, column 7"),
+        ("main: 5", "expected a map, found 5 at line 1, column 7"),
         ("main:", "expected a map"),
         ("a.b: {}", "\"a.b\" is not the name of an instance"),
         ("main: {registrations: [web]}", "it needs a service, a dot and a namespace at line 1"),
-        ("main: {registrations: web.main}", "expected a list at line 1, column 23"),
+        (
+            "main: {registrations: web.main}",
+            "expected a list, found \"web.main\" at line 1, column 23",
+        ),
         ("main: {nerve_ns: a/b}", "`web.a/b` is not a SERVICE.NAMESPACE name"),
         (
             "main: {deploy_group: '{zone}'}",

@@ -82,7 +82,7 @@ impl Followed {
             _ => "is suddenly gone",
         };
         let message = format!("{} {seen}", Shown(&self.dir));
-        Problem { file: self.dir.clone(), one_line: message.clone(), message }
+        Problem::new(&self.dir, message)
     }
 }
 
@@ -189,6 +189,8 @@ mod tests {
             source: std::io::ErrorKind::PermissionDenied.into(),
         };
         let with = |files: &[&PathBuf], unread: &[&PathBuf]| SystemConfig {
+            merged: crate::yaml::Map::default(),
+            texts: Vec::new(),
             cluster: (!files.is_empty()).then(|| "devc".parse().unwrap()),
             register_marathon_services: true,
             files: files.iter().map(|file| (*file).clone()).collect(),

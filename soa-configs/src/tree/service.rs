@@ -1,27 +1,24 @@
 //! What is known of one service, file by file.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
-    Cluster, InstanceConfig, SmartstackFile,
-    file::{self, FileError, Problem, Stamp},
-    instances, smartstack,
+    Cluster, InstanceConfig, Namespace, SmartstackFile,
+    file::Problem,
+    instances::{self, Said},
+    smartstack,
+    watched::Watched,
 };
-
-/// The instances of one service by name.
-type Instances = BTreeMap<String, Arc<InstanceConfig>>;
 
 /// One directory of soa-configs.
 #[derive(Debug)]
 pub(super) struct Service {
     name: String,
     smartstack: Watched<SmartstackFile>,
-    marathon: Watched<Instances>,
+    /// `service.yaml`: what its instances do not say themselves.
+    defaults: Watched<Said>,
+    marathon: Watched<BTreeMap<Namespace, Said>>,
+    instances: BTreeMap<String, Arc<InstanceConfig>>,
 }
 
 impl Service {
@@ -29,7 +26,9 @@ impl Service {
         Self {
             name: name.into_owned(),
             smartstack: Watched::default(),
+            defaults: Watched::default(),
             marathon: Watched::default(),
+            instances: BTreeMap::new(),
         }
     }
 
@@ -42,20 +41,23 @@ impl Service {
     }
 
     pub(super) fn instances(&self) -> impl Iterator<Item = (&String, &Arc<InstanceConfig>)> {
-        self.marathon.good.iter().flatten()
+        self.instances.iter()
     }
 
     pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.smartstack.problem.iter().chain(&self.marathon.problem)
+        self.smartstack.problem.iter().chain(&self.defaults.problem).chain(&self.marathon.problem)
     }
 
     /// Files that said something and say nothing now, which the next look may believe.
     pub(super) fn doubts(&self) -> impl Iterator<Item = Problem> {
-        self.smartstack.doubt().into_iter().chain(self.marathon.doubt())
+        let doubts = [self.smartstack.doubt(), self.defaults.doubt(), self.marathon.doubt()];
+        doubts.into_iter().flatten()
     }
 
     pub(super) fn says_something(&self) -> bool {
-        self.smartstack.says_something() || self.marathon.says_something()
+        self.smartstack.says_something()
+            || self.defaults.says_something()
+            || self.marathon.says_something()
     }
 
     /// Returns how many files were read.
@@ -64,119 +66,31 @@ impl Service {
         let file = dir.join("smartstack.yaml");
         let mut read =
             self.smartstack.refresh(file, |file, text| smartstack::parse(name, file, text));
-        match cluster {
-            None => self.marathon = Watched::default(),
-            Some(cluster) => {
-                let file = dir.join(format!("marathon-{cluster}.yaml"));
-                read += self
-                    .marathon
-                    .refresh(file, |file, text| instances::parse(name, cluster, file, text));
-            }
-        }
+        let Some(cluster) = cluster else {
+            self.defaults = Watched::default();
+            self.marathon = Watched::default();
+            self.instances.clear();
+            return read;
+        };
+        let file = dir.join("service.yaml");
+        read +=
+            self.defaults.refresh(file, |file, text| instances::parse_defaults(name, file, text));
+        let file = dir.join(format!("marathon-{cluster}.yaml"));
+        read += self.marathon.refresh(file, |file, text| instances::parse_said(name, file, text));
+        self.merge(cluster);
         read
     }
-}
 
-/// One file and the last good state of it.
-#[derive(Debug)]
-struct Watched<T> {
-    file: PathBuf,
-    /// The version that was judged. `None`: none yet, or it is looked at again in any case.
-    stamp: Option<Stamp>,
-    good: Option<T>,
-    /// What the last look saw where there had been something.
-    doubt: Option<Nothing>,
-    /// What is wrong with the file as it is now.
-    problem: Option<Problem>,
-}
-
-/// Two ways for a file to say nothing. Who writes in place empties the file first; git removes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Nothing {
-    Gone,
-    Empty,
-}
-
-impl<T> Default for Watched<T> {
-    fn default() -> Self {
-        Self { file: PathBuf::new(), stamp: None, good: None, doubt: None, problem: None }
-    }
-}
-
-impl<T: Default + PartialEq> Watched<T> {
-    /// Reads `file` if it changed. Returns how many files were read: 0 or 1.
-    fn refresh(
-        &mut self,
-        file: PathBuf,
-        parse: impl FnOnce(&Path, &str) -> Result<T, FileError>,
-    ) -> usize {
-        if file != self.file {
-            *self = Self { file, ..Self::default() };
-        }
-        // Taken before the file is read: a change in between is seen by the next look.
-        match Stamp::of(&self.file) {
-            Ok(Some(stamp)) if self.stamp == Some(stamp) => 0,
-            Ok(Some(stamp)) => {
-                self.read(stamp, parse);
-                1
-            }
-            Ok(None) => {
-                self.settle_for_nothing(Nothing::Gone, None, None);
-                0
-            }
-            Err(source) => {
-                self.fail(None, &FileError::Read { file: self.file.clone(), source });
-                0
-            }
-        }
-    }
-
-    fn read(&mut self, stamp: Stamp, parse: impl FnOnce(&Path, &str) -> Result<T, FileError>) {
-        match file::read(&self.file).and_then(|text| parse(&self.file, &text)) {
-            Ok(good) if good == T::default() => {
-                self.settle_for_nothing(Nothing::Empty, Some(stamp), Some(good));
-            }
-            Ok(good) => self.accept(Some(stamp), Some(good)),
-            Err(error) if error.is_missing() => {
-                self.settle_for_nothing(Nothing::Gone, None, None);
-            }
-            // A change of permissions does not show in the stamp.
-            Err(error @ FileError::Read { .. }) => self.fail(None, &error),
-            Err(error) => self.fail(Some(stamp), &error),
-        }
-    }
-
-    /// Believes that nothing is there, if nothing was known or the last look saw the same.
-    fn settle_for_nothing(&mut self, nothing: Nothing, stamp: Option<Stamp>, good: Option<T>) {
-        if self.says_something() && self.doubt != Some(nothing) {
-            self.doubt = Some(nothing);
-            self.stamp = None;
-        } else {
-            self.accept(stamp, good);
-        }
-    }
-
-    fn accept(&mut self, stamp: Option<Stamp>, good: Option<T>) {
-        let file = std::mem::take(&mut self.file);
-        *self = Self { file, stamp, good, ..Self::default() };
-    }
-
-    fn fail(&mut self, stamp: Option<Stamp>, error: &FileError) {
-        self.stamp = stamp;
-        self.doubt = None;
-        self.problem = Some(Problem::from(error));
-    }
-
-    fn says_something(&self) -> bool {
-        self.good.as_ref().is_some_and(|good| *good != T::default())
-    }
-
-    fn doubt(&self) -> Option<Problem> {
-        let reason = match self.doubt? {
-            Nothing::Gone => "is suddenly gone",
-            Nothing::Empty => "is suddenly empty",
-        };
-        let (file, reason) = (self.file.clone(), reason.to_owned());
-        Some(Problem::from(&FileError::Invalid { file, reason }))
+    /// Puts what the two files say together.
+    fn merge(&mut self, cluster: &Cluster) {
+        let nothing = Said::default();
+        let defaults = self.defaults.good.as_ref().unwrap_or(&nothing);
+        let all = self.marathon.good.iter().flatten();
+        self.instances = all
+            .map(|(name, said)| {
+                let config = Arc::new(said.over(defaults, cluster, name));
+                (name.namespace().to_owned(), config)
+            })
+            .collect();
     }
 }

@@ -115,6 +115,30 @@ fn a_broken_file_keeps_its_last_good_state_until_it_is_mended_or_removed() {
 }
 
 #[test]
+fn what_an_instance_does_not_say_its_service_says() {
+    let marathon = "main: {}\nown: {deploy_group: mine, registrations: [web.own]}\n";
+    let service =
+        ("web/service.yaml", "deploy_group: '{instance}.all'\ncontainer_port: 80\ncpus: 2\n");
+    let mut soa = Soa::new(&[service, ("web/marathon-devc.yaml", marathon)]);
+    soa.look();
+    let shown = |soa: &Soa, instance: &str| {
+        let snapshot = soa.tree.snapshot();
+        let config = snapshot.instance("web", instance).unwrap();
+        format!("{:?} {} {}", config.registrations, config.deploy_group, config.container_port)
+    };
+    assert_eq!(shown(&soa, "main"), "[web.main] main.all 80");
+    assert_eq!(shown(&soa, "own"), "[web.own] mine 80");
+
+    soa.write(service.0, "deploy_group: [");
+    soa.look();
+    assert_eq!(shown(&soa, "main"), "[web.main] main.all 80", "its last good state stands");
+    assert_eq!(soa.problems().len(), 1);
+    soa.write(service.0, "registrations: [web.all]\n");
+    soa.look();
+    assert_eq!(shown(&soa, "main"), "[web.all] devc.main 8888");
+}
+
+#[test]
 fn a_vanished_file_is_believed_at_the_second_look() {
     let mut soa = Soa::new(&[WEB, API, ("web/marathon-devc.yaml", "main: {}")]);
     let all = soa.look();

@@ -1,7 +1,7 @@
 use std::{num::NonZeroU16, sync::Arc, time::Instant};
 
 use hacheck::marks::Marks;
-use soa_configs::{Mode, NamespaceConfig};
+use soa_configs::NamespaceConfig;
 use tokio::sync::watch;
 
 use super::*;
@@ -21,25 +21,8 @@ pub(in crate::api) fn catalog<const N: usize>(namespaces: [(&str, u16); N]) -> C
 }
 
 fn config(port: u16) -> NamespaceConfig {
-    NamespaceConfig {
-        proxy_port: NonZeroU16::new(port),
-        mode: Mode::Http,
-        advertise: Vec::new(),
-        discover: "region".to_owned(),
-        healthcheck_mode: Mode::Http,
-        healthcheck_uri: "/status".to_owned(),
-        healthcheck_port: None,
-        healthcheck_timeout: std::time::Duration::from_secs(1),
-        healthcheck_body_expect: None,
-        extra_healthcheck_headers: indexmap::IndexMap::new(),
-        extra_headers: indexmap::IndexMap::new(),
-        timeout_connect: None,
-        timeout_server: None,
-        timeout_client: None,
-        retries: None,
-        balance: None,
-        keepalive: false,
-    }
+    let advertise = Vec::new();
+    NamespaceConfig { proxy_port: NonZeroU16::new(port), advertise, ..NamespaceConfig::default() }
 }
 
 /// Of an agent that knows nothing but this.

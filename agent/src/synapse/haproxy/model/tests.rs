@@ -16,25 +16,7 @@ use crate::{
 };
 
 fn config(port: u16) -> NamespaceConfig {
-    NamespaceConfig {
-        proxy_port: NonZeroU16::new(port),
-        mode: Mode::Http,
-        advertise: vec!["region".to_owned()],
-        discover: "region".to_owned(),
-        healthcheck_mode: Mode::Http,
-        healthcheck_uri: "/status".to_owned(),
-        healthcheck_port: None,
-        healthcheck_timeout: Duration::from_secs(1),
-        healthcheck_body_expect: None,
-        extra_healthcheck_headers: IndexMap::new(),
-        extra_headers: IndexMap::new(),
-        timeout_connect: None,
-        timeout_server: None,
-        timeout_client: None,
-        retries: None,
-        balance: None,
-        keepalive: false,
-    }
+    NamespaceConfig { proxy_port: NonZeroU16::new(port), ..NamespaceConfig::default() }
 }
 
 fn server(name: &str, port: u16) -> catalog::Server {

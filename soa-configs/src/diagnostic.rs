@@ -1,0 +1,143 @@
+//! What is wrong in a file, for people: where, the text underlined, the rule, and how to mend it.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    file::{Shown, one_line},
+    values::shortened_to,
+    yaml::{Fault, Span},
+};
+
+/// Messages may quote a whole value; this many characters of one are enough.
+const MAX_MESSAGE: usize = 300;
+/// Characters of a line that are shown.
+const MAX_EXCERPT: usize = 100;
+
+/// A fault in the text of a file. It can be kept and compared, and holds no more of the file than one
+/// line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub file: PathBuf,
+    /// Counted from 1; 0 if the fault is that of the whole file.
+    pub line: u32,
+    /// In characters, counted from 1.
+    pub column: u32,
+    /// The line, or the part of it around the fault.
+    pub excerpt: String,
+    /// Where in [`Self::excerpt`] the fault begins, in characters, and how many are at fault.
+    pub underline: (usize, usize),
+    /// What is wrong.
+    pub message: String,
+    /// The rule that is broken.
+    pub rule: Option<String>,
+    /// How to mend it.
+    pub remedy: Option<String>,
+}
+
+impl Diagnostic {
+    /// Shows a fault in the text that it was found in.
+    #[must_use]
+    pub fn new(file: &Path, text: &str, fault: &Fault) -> Self {
+        let (excerpt, underline) = excerpt(text, fault.span);
+        Self {
+            file: file.to_owned(),
+            line: fault.span.line,
+            column: fault.span.column,
+            excerpt,
+            underline,
+            message: one_line(&shortened_to(MAX_MESSAGE, &fault.message)).into_owned(),
+            rule: fault.rule.map(str::to_owned),
+            remedy: fault.remedy.as_deref().map(|text| one_line(text).into_owned()),
+        }
+    }
+
+    /// File, fault and place on one line, for logs.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        let Self { line, column, message, .. } = self;
+        let file = Shown(&self.file);
+        if *line == 0 {
+            return format!("{file}: {message}");
+        }
+        format!("{file}: {message} at line {line}, column {column}")
+    }
+}
+
+/// The line of a span, cut to what is around it, without characters that move a cursor.
+fn excerpt(text: &str, span: Span) -> (String, (usize, usize)) {
+    let number = (span.line as usize).saturating_sub(1);
+    let line = text.split('\n').nth(number).unwrap_or_default().trim_end_matches('\r');
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    let column = (span.column as usize).saturating_sub(1);
+    let from = column.saturating_sub(MAX_EXCERPT / 2);
+    let shown: String = line.chars().skip(from).take(MAX_EXCERPT).map(visible).collect();
+    let marked = text.get(span.range()).unwrap_or_default();
+    let marked = marked.split('\n').next().unwrap_or_default().trim_end().chars().count();
+    let left = shown.chars().count().saturating_sub(column - from);
+    (shown, (column - from, marked.min(left).max(1)))
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = Shown(&self.file);
+        if self.line == 0 {
+            write!(f, "{file}: {}", self.message)?;
+        } else {
+            let (at, count) = self.underline;
+            let number = self.line.to_string();
+            let margin = " ".repeat(number.len());
+            writeln!(f, "{file}:{number}:{}: {}", self.column, self.message)?;
+            writeln!(f, "{margin} |")?;
+            writeln!(f, "{number} | {}", self.excerpt)?;
+            write!(f, "{margin} | {}{}", " ".repeat(at), "^".repeat(count))?;
+        }
+        if let Some(rule) = &self.rule {
+            write!(f, "\n  rule: {rule}")?;
+        }
+        if let Some(remedy) = &self.remedy {
+            write!(f, "\n  mend: {remedy}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml;
+
+    fn shown(text: &str) -> String {
+        let fault = yaml::parse(text).unwrap_err();
+        Diagnostic::new(Path::new("/soa/web/a.yaml"), text, &fault).to_string()
+    }
+
+    #[test]
+    fn the_text_at_fault_is_underlined() {
+        let wanted = "\
+/soa/web/a.yaml:10:8: \"2014-02-30\" is not a date or time that exists
+   |
+10 | é: [1, 2014-02-30] # when
+   |        ^^^^^^^^^^
+  mend: put it in quotes if a text is meant";
+        assert_eq!(shown(&format!("{}é: [1, 2014-02-30] # when\n", "\n".repeat(9))), wanted);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_fault() {
+        let text = format!("a: [{}, <<, {}]", "x".repeat(500), "y".repeat(500));
+        let shown = shown(&text);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() < 150), "{shown}");
+        let at = lines[3].find('^').unwrap();
+        assert_eq!(&lines[2][at..at + 2], "<<");
+    }
+
+    #[test]
+    fn nothing_of_a_file_can_move_the_cursor() {
+        let shown = shown("a: \u{1b}[2J\n");
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    }
+}

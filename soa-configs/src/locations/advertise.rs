@@ -1,0 +1,92 @@
+//! In which places the tasks of a host appear (nerve.md §5.4).
+
+use std::collections::BTreeSet;
+
+use super::{LocationTypes, Mapping, UnknownLocation};
+use crate::{NamespaceConfig, Place};
+
+/// The places in which a task on a host with the places `own` is registered for a namespace.
+///
+/// The second half of a pair of `extra_advertise` counts in every type of `advertise` that is not
+/// wider: naming one habitat does not publish to a whole region.
+///
+/// # Errors
+/// When `extra_advertise` names a place that is not in the mapping.
+pub fn advertised(
+    config: &NamespaceConfig,
+    own: &[Place],
+    types: &LocationTypes,
+    mapping: &Mapping,
+) -> Result<BTreeSet<Place>, UnknownLocation> {
+    let is_own = |place: &Place| own.contains(place);
+    let of_types = own.iter().filter(|place| config.advertise.iter().any(|t| t == place.kind()));
+    let mut places: BTreeSet<Place> = of_types.cloned().collect();
+    for (_, destination) in config.extra_advertise.iter().filter(|(source, _)| is_own(source)) {
+        for kind in &config.advertise {
+            let unknown = || UnknownLocation(destination.to_string());
+            if types.compare(destination.kind(), kind).ok_or_else(unknown)?.is_gt() {
+                continue;
+            }
+            let converted = mapping.convert(destination, kind, types)?;
+            places.extend(converted.iter().filter_map(|location| Place::new(kind, location).ok()));
+        }
+    }
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::mapping::tests, *};
+
+    /// What the original does on a host in uswest1adevc.
+    #[test]
+    fn records_appear_where_the_original_puts_them() {
+        let own = [
+            "ecosystem:dev",
+            "superregion:norcal-devc",
+            "region:uswest1-devc",
+            "habitat:uswest1adevc",
+        ];
+        let own: Vec<Place> = own.iter().map(|place| place.parse().unwrap()).collect();
+        let here = "region:uswest1-devc";
+        for (advertise, extra, wanted) in [
+            ("region", "", here.to_owned()),
+            ("region superregion", "", format!("{here} superregion:norcal-devc")),
+            (
+                "region",
+                "superregion:norcal-devc region:uswest1-prod",
+                format!("{here} region:uswest1-prod"),
+            ),
+            (
+                "region",
+                "superregion:norcal-devc superregion:norcal-prod",
+                format!("{here} region:uswest1-prod region:uswest2-prod"),
+            ),
+            ("region", "superregion:norcal-devc habitat:useast1aprod", here.to_owned()),
+            (
+                "habitat",
+                "region:uswest1-devc region:uswest2-prod",
+                "habitat:uswest1adevc habitat:uswest2aprod".to_owned(),
+            ),
+            ("region", "region:uswest2-prod region:useast1-prod", here.to_owned()),
+            (
+                "region superregion",
+                "ecosystem:dev superregion:nova-prod",
+                format!("region:useast1-prod {here} superregion:norcal-devc superregion:nova-prod"),
+            ),
+        ] {
+            let pair = extra.split_once(' ');
+            let config = NamespaceConfig {
+                advertise: advertise.split(' ').map(str::to_owned).collect(),
+                extra_advertise: pair
+                    .map(|(from, to)| (from.parse().unwrap(), to.parse().unwrap()))
+                    .into_iter()
+                    .collect(),
+                ..NamespaceConfig::default()
+            };
+            let places = advertised(&config, &own, &tests::types(), &tests::mapping()).unwrap();
+            let shown: Vec<&str> = places.iter().map(Place::as_str).collect();
+            assert_eq!(shown.join(" "), wanted, "{advertise}, {extra}");
+        }
+    }
+}

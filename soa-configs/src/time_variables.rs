@@ -1,0 +1,177 @@
+//! `%(shortdate-1)s` and the like in the command of a Chronos job (chronos-sync.md §5).
+//!
+//! Commands are formatted as Python's `%` operator does it with a map: a literal percent sign is
+//! written `%%`.
+
+use jiff::{Span, Zoned, civil::Date};
+
+/// A command that cannot be formatted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Unparseable command '{0}'. Hint: do you need to escape % chars?")]
+pub struct Unparseable(pub String);
+
+/// Replaces the variables of a command by what they are at a moment.
+///
+/// # Errors
+/// Names that are not known, a lone `%`, and days that do not exist, as a month before 31 March.
+pub fn render(command: &str, now: &Zoned) -> Result<String, Unparseable> {
+    fill(command, now).ok_or_else(|| Unparseable(command.to_owned()))
+}
+
+fn fill(command: &str, now: &Zoned) -> Option<String> {
+    let mut filled = String::new();
+    let mut rest = command;
+    while let Some(at) = rest.find('%') {
+        filled.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('%') {
+            filled.push('%');
+            rest = after;
+            continue;
+        }
+        let (name, after) = rest.strip_prefix('(')?.split_once(')')?;
+        let value = value(name, now)?;
+        let (text, after) = convert(&value, after)?;
+        filled.push_str(&text);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Some(filled)
+}
+
+/// Of the two kinds that variables have.
+enum Variable {
+    Text(String),
+    Number(i64),
+}
+
+/// Formats a value by the conversion at the start of `format`; returns what follows it, too.
+fn convert<'f>(value: &Variable, format: &'f str) -> Option<(String, &'f str)> {
+    let flags = format.len() - format.trim_start_matches(['#', '0', '-', ' ', '+']).len();
+    let (flags, rest) = format.split_at(flags);
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (width, rest) = rest.split_at(digits);
+    let rest = rest.strip_prefix(['h', 'l', 'L']).unwrap_or(rest);
+    let kind = rest.chars().next()?;
+    let text = match (kind, value) {
+        ('s', Variable::Text(text)) => text.clone(),
+        ('s' | 'd' | 'i' | 'u', Variable::Number(number)) => number.to_string(),
+        ('x', Variable::Number(number)) => format!("{number:x}"),
+        ('X', Variable::Number(number)) => format!("{number:X}"),
+        ('o', Variable::Number(number)) => format!("{number:o}"),
+        _ => return None,
+    };
+    // Wider than any sane line is no format.
+    let width = if width.is_empty() { 0 } else { width.parse().ok().filter(|w| *w <= 1000)? };
+    let padded = if flags.contains('-') {
+        format!("{text:<width$}")
+    } else if flags.contains('0') && kind != 's' {
+        format!("{text:0>width$}")
+    } else {
+        format!("{text:>width$}")
+    };
+    Some((padded, &rest[kind.len_utf8()..]))
+}
+
+/// A variable: a name, and perhaps a distance in its unit.
+fn value(name: &str, now: &Zoned) -> Option<Variable> {
+    let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
+    let (name, rest) = name.split_at(end);
+    let distance = distance(rest)?;
+    let today = now.date();
+    let later = |days: i64| today.checked_add(Span::new().try_days(days).ok()?).ok();
+    let text = match name {
+        "shortdate" => later(distance)?.to_string(),
+        "day" => format!("{:02}", later(distance)?.day()),
+        "year" => years_later(today, distance)?.strftime("%Y").to_string(),
+        "month" => format!("{:02}", months_later(today, distance)?.month()),
+        "hour" => format!(
+            "{:02}",
+            now.datetime().checked_add(Span::new().try_hours(distance).ok()?).ok()?.hour()
+        ),
+        "unixtime" => return Some(Variable::Number(now.timestamp().as_second() + distance)),
+        "daynumber" => return Some(Variable::Number(day_number(later(distance)?)?)),
+        _ => return None,
+    };
+    Some(Variable::Text(text))
+}
+
+/// `+n` or `-n` at the start of a text, else 0. What follows is not looked at.
+fn distance(text: &str) -> Option<i64> {
+    let Some(digits) = text.strip_prefix(['+', '-']) else { return Some(0) };
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    if end == 0 {
+        return Some(0);
+    }
+    // More than any unit allows; the arithmetic of dates would panic far beyond.
+    let size: i64 = digits[..end].parse().ok().filter(|size| *size <= 100_000_000)?;
+    Some(if text.starts_with('-') { -size } else { size })
+}
+
+/// The same day of another year, which may not exist.
+fn years_later(date: Date, years: i64) -> Option<Date> {
+    let year = i64::from(date.year()) + years;
+    Date::new(i16::try_from(year).ok()?, date.month(), date.day()).ok()
+}
+
+/// The same day of another month, which may not exist.
+fn months_later(date: Date, months: i64) -> Option<Date> {
+    let month = i64::from(date.year()) * 12 + i64::from(date.month()) - 1 + months;
+    let year = i16::try_from(month.div_euclid(12)).ok()?;
+    let month = i8::try_from(month.rem_euclid(12) + 1).ok()?;
+    Date::new(year, month, date.day()).ok()
+}
+
+/// The first of January of the year 1 is 1.
+fn day_number(date: Date) -> Option<i64> {
+    let first = Date::new(1, 1, 1).ok()?;
+    Some(date.duration_since(first).as_hours().div_euclid(24) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(moment: &str) -> Zoned {
+        moment.parse::<jiff::civil::DateTime>().unwrap().in_tz("UTC").unwrap()
+    }
+
+    #[test]
+    fn variables_are_replaced() {
+        for (command, wanted) in [
+            ("a %(shortdate)s b", "a 2018-03-14 b"),
+            ("%(shortdate-1)s %(shortdate+20)s", "2018-03-13 2018-04-03"),
+            ("%(year)s-%(month)s-%(day)s %(hour)s", "2018-03-14 09"),
+            ("%(year-1)s %(month-3)s %(month+10)s %(day+20)s %(hour+20)s", "2017 12 01 03 05"),
+            ("%(unixtime)s %(unixtime+5)d", "1521018307 1521018312"),
+            ("%(daynumber)s %(daynumber-1)012d|%(year)-6s|", "736767 000000736766|2018  |"),
+            ("100%% %%(year)s", "100% %(year)s"),
+            ("%(day!)s", "14"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(render(command, &at("2018-03-14T09:05:07")).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn what_python_cannot_format_is_refused() {
+        for command in [
+            "50% done",
+            "%",
+            "%Y",
+            "%(zone)s",
+            "%(year)d",
+            "%(year",
+            "%(year)",
+            "%s",
+            "%(day+99999999999)s",
+        ] {
+            assert!(render(command, &at("2018-03-14T09:05:07")).is_err(), "{command}");
+        }
+        assert!(render("%(month-1)s", &at("2018-03-31T00:00:00")).is_err());
+        assert!(render("%(year+1)s", &at("2016-02-29T00:00:00")).is_err());
+        let error = render("50% done", &at("2018-03-31T00:00:00")).unwrap_err();
+        let wanted = "Unparseable command '50% done'. Hint: do you need to escape % chars?";
+        assert_eq!(error.to_string(), wanted);
+    }
+}

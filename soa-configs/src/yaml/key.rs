@@ -1,0 +1,76 @@
+//! When two keys are the same one: as Python's dictionaries see it.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use indexmap::Equivalent;
+
+use super::{
+    int::Int,
+    node::Value,
+    time::{Date, Instant},
+};
+
+/// The identity of a key. `1`, `1.0` and `true` are one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Null,
+    Int(Int),
+    /// A float that is no whole number, by its bits.
+    Float(u64),
+    Text(Arc<str>),
+    Bytes(Arc<[u8]>),
+    Date(Date),
+    Time(Instant),
+}
+
+impl Key {
+    /// `None`: it cannot be a key, Python could not hash it.
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        Some(match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Int(Int::Small(i64::from(*value))),
+            Value::Int(int) => Self::Int(int.clone()),
+            Value::Float(float) if float.is_finite() && float.fract() == 0.0 => {
+                Self::Int(Int::of_whole(*float))
+            }
+            Value::Float(float) => Self::Float(float.to_bits()),
+            Value::Text(text) => Self::Text(Arc::clone(text)),
+            Value::Bytes(bytes) => Self::Bytes(Arc::clone(bytes)),
+            Value::Date(date) => Self::Date(*date),
+            Value::Time(time) => Self::Time(time.instant()),
+            Value::List(_) | Value::Map(_) | Value::Set(_) => return None,
+        })
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Null => state.write_u8(0),
+            Self::Int(int) => int.hash(state),
+            Self::Float(bits) => bits.hash(state),
+            Self::Text(text) => text.hash(state),
+            Self::Bytes(bytes) => bytes.hash(state),
+            Self::Date(date) => date.hash(state),
+            Self::Time(instant) => instant.hash(state),
+        }
+    }
+}
+
+/// Looks for a [`Key::Text`] without making one.
+pub(super) struct TextKey<'a>(pub(super) &'a str);
+
+impl Hash for TextKey<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl Equivalent<Key> for TextKey<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        matches!(key, Key::Text(text) if **text == *self.0)
+    }
+}

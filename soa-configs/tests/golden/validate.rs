@@ -1,0 +1,61 @@
+//! Trees that `paasta validate` takes and refuses.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use serde_json::Value;
+use soa_configs::{
+    check::{self, Report},
+    documents::Documents,
+};
+
+use crate::cases;
+
+/// Checks the service that the recorded command names.
+fn report(case: &Path, expected: &Value) -> Report {
+    let command = cases::list(&expected["command"]);
+    let asked = command.iter().position(|word| word == "-s").and_then(|at| command.get(at + 1));
+    let soa = case.join("soa");
+    let mut documents = Documents::new(&soa);
+    if let Err(error) = documents.refresh() {
+        panic!("{}: {error}", soa.display());
+    }
+    let now = match "2018-03-14T09:05:07[UTC]".parse() {
+        Ok(now) => now,
+        Err(error) => panic!("{error}"),
+    };
+    check::check(&documents, asked.and_then(Value::as_str), &now)
+}
+
+#[test]
+fn golden_trees_are_taken_and_refused_as_paasta_does() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for case in fs::read_dir(cases::kind("paasta-validate")).unwrap() {
+        let case = case.unwrap().path();
+        if !case.join("expected.json").is_file() {
+            continue;
+        }
+        count += 1;
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        let expected = cases::json(&case.join("expected.json"));
+        let report = report(&case, &expected);
+        let verdict = if report.is_valid() { "valid" } else { "invalid" };
+        if !cases::list(&expected["accepted_verdicts"]).iter().any(|accepted| accepted == verdict) {
+            wrong.push(format!("{name} is {verdict}: {report:?}"));
+        }
+        // What PaaSTA says of single jobs is said here in the same words.
+        let said: BTreeSet<&str> =
+            report.findings.iter().map(|finding| finding.diagnostic.message.as_str()).collect();
+        for line in cases::list(&expected["stdout_plain_sorted_lines"]) {
+            let line = line.as_str().unwrap();
+            let about_a_job = line.starts_with("  ")
+                && !line.starts_with("  More info")
+                && !line.starts_with("  Validation Message");
+            if about_a_job && !said.contains(line.trim_start()) {
+                wrong.push(format!("{name}: nobody says {line:?}: {said:?}"));
+            }
+        }
+    }
+    assert!(count > 0, "there are no cases");
+    cases::assert_none(&wrong);
+}
