@@ -3,6 +3,7 @@
 mod checks;
 mod hostile;
 mod marks;
+mod metrics;
 mod model;
 
 use std::net::SocketAddr;

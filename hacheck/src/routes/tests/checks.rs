@@ -185,3 +185,44 @@ async fn haproxys_own_request_is_answered_on_the_wire() {
         assert!(!answer.contains("content-length"), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_the_client_has_already_is_not_sent_again() {
+    let host = Host::start(Settings::default()).await;
+    let address = serve(&host);
+    let (port, _) = service(OK).await;
+    let tag = etag::of(b"fine").unwrap();
+    for path in [format!("/http/svc/{port}/status"), "/spool/svc/80".into(), "/status/count".into()]
+    {
+        let get = |more: &str| format!("GET {path} HTTP/1.1\r\nConnection: close\r\n{more}\r\n");
+        let first = exchange(address, &get("")).await;
+        assert!(first.starts_with("HTTP/1.1 200 OK\r\n"), "{first}");
+        let line = first.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+        if path.starts_with("/http") {
+            assert_eq!(line, tag.to_str().unwrap());
+        }
+        if path.starts_with("/status") {
+            continue;
+        }
+        let second = exchange(address, &get(&format!("If-None-Match: \"0\", {line}\r\n"))).await;
+        assert!(second.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{second}");
+        assert!(second.ends_with("\r\n\r\n"), "{second}");
+    }
+}
+
+#[tokio::test]
+async fn a_container_of_this_host_may_be_named_and_is_marked_by_its_own_address() {
+    let host = Host::start(Settings::default()).await;
+    host.mark("svc:10.7.0.2:8888", "drain").await;
+    let spool = |address| {
+        let headers: &[(&str, &str)] = match address {
+            "10.7.0.2" => &[("x-nerve-check-ip", "10.7.0.2")],
+            _ => &[("x-nerve-check-ip", "10.7.0.3")],
+        };
+        Ask { path: "/spool/svc/8888", headers, ..Ask::default() }
+    };
+    let marked = owned(503, "Service svc in down state since 7.000000: drain");
+    assert_eq!(host.ask(spool("10.7.0.2")).await.short(), marked);
+    assert_eq!(host.ask(spool("10.7.0.3")).await.status, 403, "no container of this host");
+    assert_eq!(host.get("/spool/svc/8888").await, owned(200, ""), "another instance");
+}
