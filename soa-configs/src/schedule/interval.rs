@@ -143,8 +143,8 @@ impl Walk<'_> {
         }
         let all = || (least..=31.max(size)).filter(allows);
         let away = if self.is_back() {
-            let fits = all().filter(|allowed| *allowed < size).last().or(all().last());
-            match all().filter(|allowed| *allowed <= value).last() {
+            let fits = all().rfind(|allowed| *allowed < size).or(all().next_back());
+            match all().rfind(|allowed| *allowed <= value) {
                 Some(before) => i64::from(before) - i64::from(value),
                 None => i64::from(fits?) - i64::from(value) - i64::from(size),
             }
