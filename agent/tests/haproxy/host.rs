@@ -17,7 +17,7 @@ use agent::synapse::{
     haproxy::{self, Settings, Status, process, runtime::Runtime},
 };
 use parking_lot::Mutex;
-use soa_configs::{Mode, NamespaceConfig};
+use soa_configs::NamespaceConfig;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -177,22 +177,8 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: 
 pub(crate) fn namespace(port: u16) -> NamespaceConfig {
     NamespaceConfig {
         proxy_port: NonZeroU16::new(port),
-        mode: Mode::Http,
-        advertise: vec!["region".to_owned()],
-        discover: "region".to_owned(),
-        healthcheck_mode: Mode::Http,
-        healthcheck_uri: "/status".to_owned(),
-        healthcheck_port: None,
-        healthcheck_timeout: Duration::from_secs(1),
-        healthcheck_body_expect: None,
-        extra_healthcheck_headers: indexmap::IndexMap::new(),
-        extra_headers: indexmap::IndexMap::new(),
-        timeout_connect: None,
         timeout_server: Some(Duration::from_secs(20)),
-        timeout_client: None,
-        retries: None,
-        balance: None,
-        keepalive: false,
+        ..NamespaceConfig::default()
     }
 }
 
