@@ -87,10 +87,6 @@ pub fn check(documents: &Documents, only: Option<&str>, now: &Zoned) -> Report {
         service(&mut report, documents, name, files, now);
     }
     across::check(&mut report, documents, &is_asked);
-    report.findings.sort_by(|a, b| {
-        let key = |f: &Finding| (f.diagnostic.file.clone(), f.diagnostic.line, f.diagnostic.column);
-        key(a).cmp(&key(b))
-    });
     for finding in &mut report.findings {
         advice::complete(finding, None);
     }
@@ -99,7 +95,8 @@ pub fn check(documents: &Documents, only: Option<&str>, now: &Zoned) -> Report {
         let Diagnostic { file, line, column, message, .. } = &finding.diagnostic;
         (file.clone(), *line, *column, message.clone())
     };
-    report.findings.dedup_by(|a, b| key(a) == key(b));
+    report.findings.sort_by_key(key);
+    report.findings.dedup_by_key(|finding| key(finding));
     report
 }
 
