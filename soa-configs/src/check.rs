@@ -5,6 +5,7 @@
 //! across files. What works but is hardly meant is a warning.
 
 mod across;
+mod advice;
 mod instances;
 mod jobs;
 mod others;
@@ -86,12 +87,16 @@ pub fn check(documents: &Documents, only: Option<&str>, now: &Zoned) -> Report {
         service(&mut report, documents, name, files, now);
     }
     across::check(&mut report, documents, &is_asked);
-    report.findings.sort_by(|a, b| {
-        let key = |f: &Finding| (f.diagnostic.file.clone(), f.diagnostic.line, f.diagnostic.column);
-        key(a).cmp(&key(b))
-    });
+    for finding in &mut report.findings {
+        advice::complete(finding, None);
+    }
     // Two rules can find the same at the same place.
-    report.findings.dedup_by(|a, b| a.diagnostic == b.diagnostic);
+    let key = |finding: &Finding| {
+        let Diagnostic { file, line, column, message, .. } = &finding.diagnostic;
+        (file.clone(), *line, *column, message.clone())
+    };
+    report.findings.sort_by_key(key);
+    report.findings.dedup_by_key(|finding| key(finding));
     report
 }
 

@@ -111,6 +111,11 @@ fn unknown(kind: Kind, map: &Map) -> Vec<Fault> {
     let unknown = map.iter().map(|entry| &entry.key).filter(|key| !is_known(key));
     let fault = |key: &Node| {
         let name = key.as_text().unwrap_or("this");
+        if kind == Kind::Marathon && marathon::UNCHECKED.contains(&name) {
+            return Fault::new(key.span, format!("the key {name:?} is not allowed"))
+                .rule("PaaSTA's tools know this key, and its check refuses it")
+                .remedy("move it to service.yaml, where it is a default of all instances");
+        }
         let fault = Fault::new(key.span, format!("unknown key {name:?}"))
             .rule("only keys that PaaSTA knows are allowed here");
         match spelling::nearest(name, known.iter().copied()) {

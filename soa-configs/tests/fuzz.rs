@@ -22,7 +22,7 @@ fn cluster() -> Cluster {
 }
 
 #[test]
-fn yaml_target() {
+fn no_bytes_make_the_readers_of_yaml_panic() {
     check!().with_iterations(ITERATIONS).for_each(|bytes: &[u8]| {
         let text = &*String::from_utf8_lossy(bytes);
         let file = Path::new("fuzz.yaml");
@@ -54,7 +54,7 @@ fn yaml_target() {
 }
 
 #[test]
-fn json_target() {
+fn no_bytes_make_the_reader_of_json_panic() {
     check!().with_iterations(ITERATIONS).for_each(|bytes: &[u8]| {
         let text = &*String::from_utf8_lossy(bytes);
         if let Ok(node) = json::parse(text) {
@@ -65,7 +65,7 @@ fn json_target() {
 }
 
 #[test]
-fn schedule_target() {
+fn no_bytes_make_the_readers_of_jobs_panic() {
     let now = "2018-03-31T09:05:07Z".parse().unwrap();
     let zoned = "2018-03-31T09:05:07[UTC]".parse().unwrap();
     check!().with_iterations(ITERATIONS).for_each(|bytes: &[u8]| {

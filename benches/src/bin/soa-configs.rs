@@ -15,7 +15,7 @@ use std::{
 use soa_configs::{
     Cluster, Tree,
     check::{self, Severity},
-    documents::Documents,
+    documents::{Documents, Follower},
     load::{self, Kind},
     marathon::MarathonConfig,
 };
@@ -147,6 +147,7 @@ fn measure(dir: &Path) -> io::Result<()> {
     let (read, count) = best(|| Ok(read_instances(&known, &cluster)))?;
     line(&format!("{count} instances merged and read"), read, None);
     changes(dir, &mut known)?;
+    followed(dir)?;
     let now = "2018-03-14T09:05:07[UTC]".parse().map_err(io::Error::other)?;
     let (checked, errors) = best(|| Ok(check::check(&known, None, &now).count(Severity::Error)))?;
     line(&format!("the whole tree checked ({errors} errors)"), checked, None);
@@ -202,6 +203,32 @@ fn changes(dir: &Path, known: &mut Documents) -> io::Result<()> {
         Some(Duration::from_millis(10)),
     );
     line("one changed file, by a look at everything", least(false)?, None);
+    Ok(())
+}
+
+/// One file changes, and inotify says so: from the end of the write until it is known.
+fn followed(dir: &Path) -> io::Result<()> {
+    let mut follower = Follower::new(dir, Duration::from_secs(3600));
+    follower.next(Duration::from_secs(60)).map_err(io::Error::other)?;
+    let mut number = SERVICES / 2;
+    let (took, ()) = best(|| {
+        number += 1;
+        let service = format!("service{number}");
+        let text = format!("description: followed {number}\n");
+        write(&dir.join(&service).join("service.yaml"), &text)?;
+        let is_known = |known: &Documents| {
+            let files = known.service(&service);
+            files
+                .and_then(|files| files.get("service.yaml"))
+                .is_some_and(|file| *file.text == *text)
+        };
+        while !is_known(follower.documents()) {
+            let look = follower.next(Duration::from_secs(10)).map_err(io::Error::other)?;
+            look.ok_or_else(|| io::Error::other("inotify said nothing for 10 s"))?;
+        }
+        Ok(())
+    })?;
+    line("one changed file, written, noticed and read", took, Some(Duration::from_millis(10)));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Zoned;
 
-use super::{Report, Severity};
+use super::{Report, Severity, advice};
 use crate::{
     Cluster, chronos,
     documents::{Document, Documents, ServiceDocuments},
@@ -94,6 +94,12 @@ impl Place<'_> {
     ) {
         let (document, span) = self.find(key);
         report.add(severity, check, document, &Fault::new(span, message));
+        if let Some(finding) = report.findings.last_mut() {
+            advice::complete(
+                finding,
+                Some(key).filter(|_| matches!(check, "job" | "parent" | "time-zone")),
+            );
+        }
     }
 
     /// The value of a key: in the job, else in `service.yaml`, else the name of the job.

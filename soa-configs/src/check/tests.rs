@@ -13,6 +13,10 @@ fn report_of(files: &[(&str, &str)], only: Option<&str>) -> Vec<String> {
     documents.refresh().unwrap();
     let now = "2018-03-14T09:05:07[UTC]".parse().unwrap();
     let shown = |finding: &Finding| {
+        assert!(
+            finding.diagnostic.rule.is_some() && finding.diagnostic.remedy.is_some(),
+            "{finding:?}"
+        );
         let Diagnostic { file, line, column, message, .. } = &finding.diagnostic;
         let file = file.strip_prefix(dir.path()).unwrap().display();
         format!("{:?} {} {file}:{line}:{column} {message}", finding.severity, finding.check)

@@ -57,8 +57,42 @@ pub(crate) const UNIQUE_LISTS: Rule = Rule::List { of: &LIST, unique: true };
 pub(crate) const UNIQUE_MAPS: Rule = Rule::List { of: &Rule::Map, unique: true };
 
 impl Rule {
-    /// All faults, each with the path below the value.
+    /// All faults, each with the path below the value, the rule and a remedy.
     pub(crate) fn check(&self, input: Input<'_>) -> Vec<(Option<String>, Fault)> {
+        let (rule, remedy) = self.advice();
+        let mut found = self.faults(input);
+        for (_, fault) in &mut found {
+            fault.rule.get_or_insert(rule);
+            fault.remedy.get_or_insert_with(|| remedy.to_owned());
+        }
+        found
+    }
+
+    fn advice(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Any | Self::Own(_) => ("PaaSTA's check wants this", "write what is expected"),
+            Self::Text => ("this key takes a text", "put it in quotes"),
+            Self::Boolean => {
+                ("this key is true or false", "write `true` or `false`, without quotes")
+            }
+            Self::Number { .. } => {
+                ("this key takes a number within limits", "write such a number, without quotes")
+            }
+            Self::Whole { .. } => (
+                "this key takes a whole number within limits",
+                "write such a number, without quotes",
+            ),
+            Self::OneOf(_) => ("no other words are known", "choose one of them"),
+            Self::Map => ("this key takes a map", "write lines `name: value` below it"),
+            Self::Texts => ("this key takes a map of texts", "put the value in quotes"),
+            Self::List { unique: true, .. } => {
+                ("this key takes a list of different items", "write each item once")
+            }
+            Self::List { .. } => ("this key takes a list", "write it as `[a, b]`"),
+        }
+    }
+
+    fn faults(&self, input: Input<'_>) -> Vec<(Option<String>, Fault)> {
         let one = |what: &str| vec![(None, input.expected(what))];
         let unless = |fits: bool, what: &str| if fits { Vec::new() } else { one(what) };
         match self {

@@ -10,6 +10,10 @@ const MODES: &[&str] = &["cmd", "tcp", "http", "https"];
 const DRAIN_METHODS: &[&str] = &["noop", "hacheck", "http", "test"];
 const DRAIN_STEPS: [&str; 4] = ["drain", "stop_draining", "is_draining", "is_safe_to_kill"];
 
+/// What the tools read and the schema does not know.
+pub(super) const UNCHECKED: [&str; 6] =
+    ["accepted_resource_roles", "branch", "container_port", "gpus", "healthcheck_port", "role"];
+
 pub(super) static KEYS: [Key; 50] = [
     Key { name: "cpus", rule: POSITIVE },
     Key { name: "mem", rule: MEMORY },

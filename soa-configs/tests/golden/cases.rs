@@ -7,10 +7,11 @@ use std::{
 
 use serde_json::Value;
 
-/// The directory of one kind of cases.
+/// The directory of one kind of cases. A relative `GOLDEN_DIR` counts from the repository.
 pub(crate) fn kind(name: &str) -> PathBuf {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
-    env::var_os("GOLDEN_DIR").map_or_else(default, PathBuf::from).join(name)
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let golden = env::var_os("GOLDEN_DIR").unwrap_or_else(|| "tests/golden".into());
+    repository.join(golden).join(name)
 }
 
 /// A JSON file.
