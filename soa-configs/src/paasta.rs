@@ -1,5 +1,6 @@
 //! `/etc/paasta/*.json`: the system configuration, merged from all files (marathon-sync.md §1).
 
+mod deployd;
 mod followed;
 mod settings;
 
@@ -10,6 +11,7 @@ use std::{
 };
 
 pub use self::{
+    deployd::Deployd,
     followed::{Followed, Look},
     settings::{LogWriter, MarathonServer, NotConfigured, Secret, Settings, Volume},
 };

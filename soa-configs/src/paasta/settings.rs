@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::SystemConfig;
+use super::{Deployd, SystemConfig};
 use crate::{
     Cluster,
     fields::{self, Fields, Input},
@@ -59,7 +59,7 @@ pub struct LogWriter {
 
 /// The system configuration with its defaults. Required keys are optional here: they are required by
 /// whoever uses them, see [`Settings::zookeeper`] and the like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     dir: String,
     cluster: Option<Cluster>,
@@ -109,6 +109,10 @@ pub struct Settings {
     pub filter_bogus_mesos_cputime: bool,
     /// `register_native_services`, default false.
     pub register_native_services: bool,
+    /// A command that checks a commit of a service for `paasta security-check`. `None`: there is none.
+    pub security_check_command: Option<String>,
+    /// The daemon that deploys.
+    pub deployd: Deployd,
 }
 
 impl Settings {
@@ -172,6 +176,8 @@ impl Settings {
                 .unwrap_or_else(|| "/nail/etc/mesos-cli.json".to_owned()),
             filter_bogus_mesos_cputime: flag(fields, "filter_bogus_mesos_cputime_enabled"),
             register_native_services: flag(fields, "register_native_services"),
+            security_check_command: fields.read("security_check_command", |input| input.text()),
+            deployd: Deployd::of(fields),
         }
     }
 
@@ -326,6 +332,10 @@ mod tests {
             settings.volumes().unwrap_err().to_string(),
             settings.log_writer().unwrap_err().to_string(),
         ];
+        let deployd = &settings.deployd;
+        assert_eq!((deployd.workers.get(), deployd.failure_backoff_factor), (4, 30));
+        assert_eq!((deployd.big_bounce_rate, deployd.startup_bounce_rate), (0.1, 0.1));
+        assert_eq!((deployd.log_level.as_str(), deployd.startup_oracle), ("INFO", true));
         let what =
             ["cluster", "zookeeper connection string", "docker registry", "volumes", "log_writer"];
         for (message, what) in missing.iter().zip(what) {
@@ -342,6 +352,8 @@ mod tests {
             "marathon_servers": [{"url": ["http://m:8080"], "user": "u", "password": "hush"}],
             "volumes": [{"hostPath": "/a", "containerPath": "/b", "mode": "RO"}],
             "deploy_whitelist": ["region", ["a", "b"]], "deploy_blacklist": [["habitat", "x"]],
+            "deployd_number_workers": 8, "deployd_big_bounce_rate": 2, "metrics_provider": "m",
+            "deployd_log_level": "DEBUG", "disabled_watchers": ["SoaFileWatcher"],
             "synapse_port": "3213", "mesos_config": {"path": "/x"}}"#;
         let settings = settings(text).unwrap();
         assert_eq!(settings.zookeeper().unwrap(), "a:2181,b:2181/paasta");
@@ -349,6 +361,10 @@ mod tests {
         assert_eq!((settings.synapse_port, settings.mesos_config_path.as_str()), (3213, "/x"));
         assert_eq!(settings.deploy_whitelist.as_ref().unwrap().1, ["a", "b"]);
         assert_eq!(settings.volumes().unwrap()[0].container_path, "/b");
+        let deployd = &settings.deployd;
+        assert_eq!((deployd.workers.get(), deployd.big_bounce_rate), (8, 2.0));
+        assert_eq!(deployd.metrics_provider.as_deref(), Some("m"));
+        assert_eq!(deployd.disabled_watchers, ["SoaFileWatcher"]);
         assert!(!format!("{settings:?}").contains("hush"));
     }
 
@@ -366,6 +382,10 @@ mod tests {
             (
                 r#"{"sensu_port": "x"}"#,
                 "sensu_port: expected a whole number up to 65535, found \"x\"",
+            ),
+            (
+                r#"{"deployd_big_bounce_rate": 0}"#,
+                "deployd_big_bounce_rate: expected a number above 0, found a whole number",
             ),
             (r#"{"deploy_blacklist": [["a"]]}"#, "expected [attribute, value], found a list"),
         ] {
