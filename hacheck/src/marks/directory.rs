@@ -5,14 +5,23 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::ModifyKind};
 use tokio::sync::Notify;
 use tracing::{info, warn};
+
+/// Notified after changes; many of them may cause one notification.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signals {
+    /// Somebody may still be writing.
+    pub(super) writing: Arc<Notify>,
+    /// A file is as it is to be: gone, or under its name at last.
+    pub(super) complete: Arc<Notify>,
+}
 
 #[derive(Debug)]
 pub(super) struct DirectoryWatch {
     path: PathBuf,
-    changed: Arc<Notify>,
+    signals: Signals,
     /// The watcher and which directory it watches.
     watching: Option<(RecommendedWatcher, (u64, u64))>,
     failing: bool,
@@ -20,12 +29,12 @@ pub(super) struct DirectoryWatch {
 
 impl DirectoryWatch {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, changed: Arc::default(), watching: None, failing: false }
+        Self { path, signals: Signals::default(), watching: None, failing: false }
     }
 
-    /// Notified after changes; many of them may cause one notification.
-    pub(super) fn changed(&self) -> Arc<Notify> {
-        Arc::clone(&self.changed)
+    /// What wakes whoever follows the directory.
+    pub(super) fn signals(&self) -> Signals {
+        self.signals.clone()
     }
 
     /// Makes sure that `directory` (device and inode) is watched: it differs from the one before when
@@ -34,11 +43,13 @@ impl DirectoryWatch {
         if self.watching.as_ref().is_some_and(|(_, watched)| *watched == directory) {
             return;
         }
-        let changed = Arc::clone(&self.changed);
+        let signals = self.signals.clone();
         let started = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // A watcher that has lost events says so by an error.
-            if event.as_ref().map_or(true, matters) {
-                changed.notify_one();
+            match event.as_ref().map(meaning) {
+                Ok(Meaning::Nothing) => {}
+                Ok(Meaning::Writing) => signals.writing.notify_one(),
+                // A watcher that has lost events says so by an error.
+                Ok(Meaning::Complete) | Err(_) => signals.complete.notify_one(),
             }
         })
         .and_then(|mut watcher| {
@@ -51,7 +62,7 @@ impl DirectoryWatch {
                 }
                 self.watching = Some((watcher, directory));
                 // Whatever happened before the watch was there has woken nobody.
-                self.changed.notify_one();
+                self.signals.complete.notify_one();
             }
             Err(error) if !self.failing => {
                 self.failing = true;
@@ -63,10 +74,18 @@ impl DirectoryWatch {
     }
 }
 
+enum Meaning {
+    Nothing,
+    Writing,
+    Complete,
+}
+
 /// Our own reading is an event as well (`Access`); to react to it would never end.
-fn matters(event: &Event) -> bool {
-    let change = EventKind::is_create(&event.kind)
-        || EventKind::is_modify(&event.kind)
-        || EventKind::is_remove(&event.kind);
-    change || event.need_rescan()
+fn meaning(event: &Event) -> Meaning {
+    match event.kind {
+        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => Meaning::Complete,
+        _ if event.need_rescan() => Meaning::Complete,
+        EventKind::Create(_) | EventKind::Modify(_) => Meaning::Writing,
+        _ => Meaning::Nothing,
+    }
 }

@@ -26,7 +26,8 @@ use super::{
 
 /// Finds what the directory watch has missed, and tries refused writes again.
 const READ_EVERY: Duration = Duration::from_secs(5);
-/// How long changes of the directory are collected; older programs empty a file, then write it.
+/// How long a file is left alone that somebody writes in its place, since older programs empty it
+/// first; and how long changes are collected after a reading.
 const SETTLE: Duration = Duration::from_millis(20);
 /// Twice what a mass drain of a full host sends at once.
 const MAX_JOBS: usize = 1024;
@@ -55,6 +56,7 @@ pub struct Keeper {
     changing: usize,
     reading: bool,
     next_reading: Instant,
+    last_reading: Instant,
     directory: DirectoryWatch,
     /// Faults of the last reading, so that each is logged once.
     faults: BTreeMap<String, String>,
@@ -84,6 +86,7 @@ impl Keeper {
             changing: 0,
             reading: false,
             next_reading: Instant::now() + READ_EVERY,
+            last_reading: Instant::now(),
             directory: DirectoryWatch::new(directory),
             faults: BTreeMap::new(),
         };
@@ -94,7 +97,7 @@ impl Keeper {
 
     /// Keeps the marks until `stop`, or until nobody is left who could ask for any.
     pub async fn run(mut self, stop: CancellationToken) {
-        let changed = self.directory.changed();
+        let signals = self.directory.signals();
         loop {
             // Every arm is cancel-safe: what is not taken now is there on the next turn.
             tokio::select! {
@@ -111,9 +114,8 @@ impl Keeper {
                     }
                 },
                 Ok(()) = self.held.changed() => self.publish(),
-                () = changed.notified() => {
-                    self.next_reading = self.next_reading.min(Instant::now() + SETTLE);
-                }
+                () = signals.writing.notified() => self.read_after(SETTLE),
+                () = signals.complete.notified() => self.read_after(Duration::ZERO),
                 () = time::sleep_until(self.next_reading), if !self.reading => self.read(),
             }
         }
@@ -231,6 +233,12 @@ impl Keeper {
         }
     }
 
+    /// Has the directory read soon, but not again and again while many things change.
+    fn read_after(&mut self, pause: Duration) {
+        let soon = (Instant::now() + pause).max(self.last_reading + SETTLE);
+        self.next_reading = self.next_reading.min(soon);
+    }
+
     /// Has the directory read, after another try at what it refused before.
     fn read(&mut self) {
         if self.changing == 0 {
@@ -239,7 +247,8 @@ impl Keeper {
                 self.ask_for(Job::Write(Write { sequence, mark, renews: false, reply: None }));
             }
         }
-        self.next_reading = Instant::now() + READ_EVERY;
+        self.last_reading = Instant::now();
+        self.next_reading = self.last_reading + READ_EVERY;
         self.reading = self.jobs.try_send(Job::Read).is_ok();
     }
 

@@ -139,7 +139,7 @@ impl Spool {
     fn expire(&mut self, mark: &Mark, now: UnixTime) {
         // If it cannot be deleted it is void all the same, and the next reading tries again.
         if self.files.expire(&mark.key.to_string(), now).is_ok() {
-            info!(mark = %mark.key, reason = ?mark.reason, "mark has expired");
+            info!(mark = %mark.key, reason = %mark.reason.escape_debug(), "mark has expired");
         }
     }
 }

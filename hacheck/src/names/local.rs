@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashSet,
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::Duration,
@@ -56,6 +57,18 @@ impl LocalAddresses {
     }
 }
 
+/// All of them, in an order that stays the same.
+impl fmt::Display for LocalAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut addresses: Vec<_> = self.addresses.iter().collect();
+        addresses.sort();
+        for (place, address) in addresses.into_iter().enumerate() {
+            write!(f, "{}{address}", if place == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
 /// Keeps a snapshot of [`LocalAddresses`] up to date.
 #[derive(Debug)]
 pub struct LocalAddressesTask {
@@ -98,7 +111,7 @@ impl LocalAddressesTask {
         self.current.send_if_modified(|current| {
             let changed = **current != addresses;
             if changed {
-                info!(?addresses, "addresses of this host");
+                info!(%addresses, "addresses of this host");
                 *current = Arc::new(addresses);
             }
             changed

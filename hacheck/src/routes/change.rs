@@ -138,14 +138,17 @@ fn seconds(name: &'static str, text: Option<String>) -> Result<Option<UnixTime>,
 
 /// Leaves a trace of who did what, why and until when.
 pub(super) fn log(change: &Change, key: &MarkKey, peer: Peer, head: Head<'_>) {
-    let agent = head.headers.get(header::USER_AGENT);
+    // Escaped, because the words are a stranger's.
+    let agent = head.headers.get(header::USER_AGENT).map(HeaderValue::as_bytes);
+    let agent = agent.unwrap_or_default().escape_ascii();
     match change {
         Change::Down(wish) => {
             let until = wish.expiration.map(UnixTime::seconds);
             let since = wish.creation.map(UnixTime::seconds);
-            info!(mark = %key, %peer, ?agent, reason = ?wish.reason, since, until, "marked down");
+            let reason = wish.reason.escape_debug();
+            info!(mark = %key, %peer, %agent, %reason, since, until, "marked down");
         }
-        Change::Up => info!(mark = %key, %peer, ?agent, "marked up"),
+        Change::Up => info!(mark = %key, %peer, %agent, "marked up"),
     }
 }
 
