@@ -31,8 +31,6 @@ pub enum Finding {
     Bad(String),
     /// A mark holds it down; it was not asked.
     Marked(String),
-    /// It was not asked: this host is too busy. That says nothing about it.
-    NotAsked,
 }
 
 /// So that a check of our own ends by its own timeout first.
@@ -63,17 +61,22 @@ impl Probe {
         let marks = self.marks.table();
         let shared = self.checker.answer(&marks, wish.port, &request, freshness, Some(limit));
         // A check that somebody else began may wait for longer than this namespace allows, or for
-        // its turn behind strangers. Then the service is asked for us alone.
+        // its turn behind strangers, or find no room to wait. Then the service is asked for us
+        // alone.
         let answer = match time::timeout(limit + SLACK, shared).await {
-            Ok(answer) => answer,
-            Err(_) => {
+            Ok(Answer::Checked(outcome)) if outcome.overloaded => None,
+            Ok(answer) => Some(answer),
+            Err(_) => None,
+        };
+        let answer = match answer {
+            Some(answer) => answer,
+            None => {
                 let outcome = self.checker.check_alone(&request, limit).await;
                 Answer::Checked(Arc::new(outcome))
             }
         };
         match answer {
             Answer::Marked(mark) => Finding::Marked(mark.text()),
-            Answer::Checked(outcome) if outcome.overloaded => Finding::NotAsked,
             Answer::Checked(outcome) => {
                 let body = String::from_utf8_lossy(&outcome.body);
                 let status = outcome.status().as_u16();
@@ -180,5 +183,32 @@ mod tests {
         let finding = time::timeout(Duration::from_secs(60), probe.ask(&wish, true)).await.unwrap();
         assert!(matches!(finding, Finding::Bad(_)), "{finding:?}");
         patient.abort();
+    }
+
+    #[tokio::test]
+    async fn strangers_who_leave_no_room_to_wait_do_not_hide_that_a_service_hangs() {
+        let hung = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let spool = tempfile::tempdir().unwrap();
+        let (marks, _keeper) = Marks::open(spool.path()).await.unwrap();
+        let settings = CheckSettings { per_target: 1, waiting: 1, ..CheckSettings::default() };
+        let checker = Checker::new(&settings, tokio::runtime::Handle::current());
+        let wish = wish(hung.local_addr().unwrap().port(), Duration::from_millis(200));
+        let strangers = ["/1", "/2"].map(|path| {
+            let mut request = request(&wish).unwrap();
+            request.path_and_query = path.parse().unwrap();
+            let checker = checker.clone();
+            tokio::spawn(async move { checker.check(&request, Freshness::Now, None).await })
+        });
+        let _connection = hung.accept().await.unwrap();
+        let crowded = async {
+            while checker.waiting() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        time::timeout(Duration::from_secs(60), crowded).await.unwrap();
+        let probe = Probe::new(checker, marks);
+        let finding = time::timeout(Duration::from_secs(60), probe.ask(&wish, true)).await.unwrap();
+        assert!(matches!(finding, Finding::Bad(_)), "{finding:?}");
+        strangers.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }

@@ -10,6 +10,7 @@
 mod answers;
 mod arguments;
 mod change;
+mod documents;
 mod metrics;
 mod path;
 mod question;
@@ -25,8 +26,7 @@ use hyper::{
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use prometheus_client::registry::Registry;
-use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::{
     answers::Refusal,
@@ -37,7 +37,7 @@ use self::{
     seen::Seen,
 };
 use crate::{
-    cache::{Freshness, Statistics},
+    cache::Freshness,
     checks::{Checker, Kind, Outcome},
     etag,
     marks::{Mark, Marks, UnixTime},
@@ -49,8 +49,6 @@ use crate::{
 
 const SERVER_STATE: HeaderName = HeaderName::from_static("x-haproxy-server-state");
 const CHECK_IP: HeaderName = HeaderName::from_static("x-nerve-check-ip");
-/// How far `/recent` looks back, in seconds, unless asked otherwise.
-const RECENT: i64 = 600;
 
 /// Answers hacheck's requests; cheap to clone.
 #[derive(Clone, Debug)]
@@ -68,15 +66,9 @@ struct Inner {
     gate: Gate,
     seen: Seen,
     metrics: RequestMetrics,
+    /// One turn, for the document that is being written.
+    documents: Semaphore,
     started: Instant,
-}
-
-/// `/status`
-#[derive(Serialize)]
-struct Status {
-    cache: Statistics,
-    uptime: f64,
-    outbound_request_queue_size: usize,
 }
 
 /// An answer that is there, or one that takes its time.
@@ -131,6 +123,7 @@ impl Hacheck {
             containers,
             seen: Seen::default(),
             metrics: RequestMetrics::default(),
+            documents: Semaphore::new(1),
             started: Instant::now(),
         };
         Self { inner: Arc::new(inner) }
@@ -176,19 +169,19 @@ impl Inner {
             (&Method::GET, Route::Check { kind, instance, rest }) => {
                 return self.known(peer, head, kind, instance, rest).transpose();
             }
-            (&Method::POST, Route::Spool(_)) => return None,
+            (&Method::POST, Route::Spool(_)) | (&Method::GET, Route::Recent | Route::Count) => {
+                return None;
+            }
             (&Method::GET, Route::Spool(instance)) => self.spool(peer, head, instance),
-            (&Method::GET, Route::Recent) => self.recent(head),
-            (&Method::GET, Route::Status) => Ok(document(head, &self.status())),
-            (&Method::GET, Route::Count) => Ok(document(head, &self.seen.counts())),
+            (&Method::GET, Route::Status) => Ok(self.status(head)),
             (&Method::GET, Route::Metrics) => Ok((self.metrics_text(), Verdict::Up)),
             _ => Err(Refusal::Method),
         })
     }
 
-    /// The answer for which a service or the disk has to be waited for.
+    /// The answer for which a service or the disk has to be waited for, or that is long.
     async fn in_time<B>(
-        &self,
+        self: &Arc<Self>,
         peer: Peer,
         head: Head<'_>,
         route: Option<Route<'_>>,
@@ -202,6 +195,8 @@ impl Inner {
                 self.check(peer, head, kind, instance, rest).await
             }
             Some(Route::Spool(instance)) => self.change(peer, head, instance, body).await,
+            Some(Route::Recent) => self.recent(head).await,
+            Some(Route::Count) => Ok(self.counts(head).await),
             _ => Err(Refusal::NotFound),
         }
     }
@@ -301,28 +296,6 @@ impl Inner {
         Ok((answers::html(StatusCode::OK, Bytes::new()), Verdict::Up))
     }
 
-    fn recent(&self, head: Head<'_>) -> Result<Told, Refusal> {
-        let arguments = head.uri.query().unwrap_or_default().split('&');
-        let threshold = arguments.filter_map(|pair| pair.strip_prefix("threshold=")).next_back();
-        let threshold = threshold.map_or(Ok(RECENT), str::parse);
-        let threshold = threshold.map_err(|_| Refusal::Number("threshold"))?;
-        Ok(document(head, &self.seen.recent(threshold, UnixTime::now())))
-    }
-
-    fn status(&self) -> Status {
-        Status {
-            cache: self.checker.statistics(),
-            uptime: self.started.elapsed().as_secs_f64(),
-            outbound_request_queue_size: self.checker.waiting(),
-        }
-    }
-
-    fn metrics_text(&self) -> Reply {
-        let mut registry = Registry::with_prefix("hacheck");
-        self.register_metrics(&mut registry);
-        metrics::text(&registry)
-    }
-
     fn register_metrics(&self, registry: &mut Registry) {
         self.metrics.register(registry);
         self.checker.register_metrics(registry);
@@ -392,10 +365,6 @@ fn checked(none_match: Option<&HeaderValue>, outcome: &Outcome) -> Told {
         _ => answers::html(status, body),
     };
     (reply, verdict)
-}
-
-fn document(head: Head<'_>, document: &impl Serialize) -> Told {
-    (answers::json(head.headers.get(header::IF_NONE_MATCH), document), Verdict::Up)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! It knows nothing of what it serves. HAProxy speaks HTTP/1.0 without `Host` to it, and scripts built
 //! on netcat close their side before they read; both get their answer.
 
+mod guests;
 mod inherited;
 
 use std::{
@@ -33,6 +34,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
+use self::guests::Guests;
 pub use self::inherited::Inherited;
 
 /// What a handler answers.
@@ -54,6 +56,8 @@ const LOOKS: u32 = 2;
 pub struct Limits {
     /// Connections open at once; default 4,096. More wait in the kernel.
     pub connections: usize,
+    /// Of these, connections from one address; default 1,024. More are closed at once.
+    pub per_peer: usize,
     /// Bytes of a request's head; default 16 KiB.
     pub head: usize,
     /// How long a connection may go without a request, while a head arrives or after an answer;
@@ -70,6 +74,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            per_peer: 1024,
             head: 16 * 1024,
             head_timeout: Duration::from_secs(10),
             lifetime: Duration::from_secs(600),
@@ -174,6 +179,7 @@ pub async fn serve<H, F>(
 {
     let server = Arc::new(Server { handle, limits, stop: stop.clone() });
     let places = Arc::new(Semaphore::new(limits.connections));
+    let guests = Guests::new(limits.per_peer);
     let open = TaskTracker::new();
     let listener = listener.into();
     loop {
@@ -185,9 +191,10 @@ pub async fn serve<H, F>(
         };
         match accepted {
             Ok(accepted) => {
+                let Some(guest) = guests.admit(accepted.peer()) else { continue };
                 let server = Arc::clone(&server);
                 open.spawn(async move {
-                    let _place = place;
+                    let _place = (place, guest);
                     server.welcome(accepted).await;
                 });
             }
@@ -206,6 +213,15 @@ pub async fn serve<H, F>(
 enum Accepted {
     Tcp(TcpStream, Peer),
     Unix(UnixStream),
+}
+
+impl Accepted {
+    fn peer(&self) -> Peer {
+        match self {
+            Self::Tcp(_, peer) => *peer,
+            Self::Unix(_) => Peer::Unix,
+        }
+    }
 }
 
 async fn accept(listener: &Listener) -> io::Result<Accepted> {

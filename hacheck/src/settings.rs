@@ -38,7 +38,8 @@ pub struct CheckSettings {
     pub per_target: usize,
     /// Checks under way in all; default 1,000, below the usual limit of file descriptors.
     pub in_total: usize,
-    /// Checks that wait for their turn; default 10,000. More are answered at once.
+    /// Checks that wait for their turn; default 10,000, of which a tenth for one host and port. More
+    /// are answered at once, and so is who has waited for as long as a check may take.
     pub waiting: usize,
     /// Checks of one host and port that begin in a second; default 100, after a burst of as many
     /// again. More wait for their turn: a client that invents paths or headers, each of which is a

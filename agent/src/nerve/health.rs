@@ -193,11 +193,10 @@ async fn check_loop(
             changed = marks.changed() => if changed.is_err() { return } else { continue },
         };
         let marked = matches!(finding, Finding::Marked(_));
-        if let Some((state, detail)) = patient.conclude(finding) {
-            let health = Health { state, detail, since: SystemTime::now() };
-            if verdicts.send((wish.key.clone(), number, health)).await.is_err() {
-                return;
-            }
+        let (state, detail) = patient.conclude(finding);
+        let health = Health { state, detail, since: SystemTime::now() };
+        if verdicts.send((wish.key.clone(), number, health)).await.is_err() {
+            return;
         }
         let pause = patient.pause(usual);
         tokio::select! {
@@ -235,14 +234,13 @@ impl Starting {
 }
 
 impl Examination {
-    fn conclude(&mut self, finding: Finding) -> Option<(State, String)> {
+    fn conclude(&mut self, finding: Finding) -> (State, String) {
         let (good, detail) = match finding {
-            Finding::NotAsked => return None,
             Finding::Marked(text) => {
                 // After the mark the next answer decides alone, and is wanted soon.
                 self.judge.forget();
                 self.starting = Some(Starting::now());
-                return Some((State::Marked, text));
+                return (State::Marked, text);
             }
             Finding::Good(detail) => (true, detail),
             Finding::Bad(detail) => (false, detail),
@@ -254,7 +252,7 @@ impl Examination {
             Verdict::Up => State::Up,
             Verdict::Down => State::Down,
         };
-        Some((state, detail))
+        (state, detail)
     }
 
     fn pause(&mut self, usual: Duration) -> Duration {

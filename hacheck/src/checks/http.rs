@@ -70,8 +70,13 @@ async fn exchange<S: Carrier>(
 ) -> Result<Answered, Failure> {
     let Connection { stream, opened } = connection;
     let mut client = http1::Builder::new();
-    let (mut sender, mut driver) =
-        client.max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
+    // What old hacheck took must not bring a service down: headers that are not quite by the book.
+    client
+        .max_buf_size(MAX_HEAD)
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
+    let (mut sender, mut driver) = client.handshake(TokioIo::new(stream)).await?;
     let mut asking = pin!(async {
         let answer = sender.send_request(get(request, kept.is_enabled())).await?;
         let (head, body) = answer.into_parts();

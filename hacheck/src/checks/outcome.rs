@@ -18,7 +18,8 @@ pub struct Outcome {
     pub body: Bytes,
     /// How long the service took; waiting for a turn does not count.
     pub took: Duration,
-    /// The service was not asked because too many checks were waiting; it says nothing about it.
+    /// The service was not asked because too many checks were waiting, or its turn did not come in
+    /// time; it says nothing about it.
     pub overloaded: bool,
     /// Made once, shown to everyone who asks while the outcome is kept.
     etag: Option<HeaderValue>,

@@ -151,6 +151,9 @@ fn values_without_sense_are_refused_where_they_stand() {
         let error = refused(&format!("# a comment\n{text}\n"));
         assert!(error.contains("hacheck.yaml:2"), "{text}: {error}");
     }
+    for text in ["cache_time: soon", "checks: {per_target: lots}"] {
+        assert!(refused(text).contains("expected a number"), "{text}: {}", refused(text));
+    }
     for text in ["- a\n", "just text", "a: b: c", "cache_time: [1"] {
         assert!(refused(text).contains("hacheck.yaml"), "{text}");
     }

@@ -30,6 +30,8 @@ impl MessageFormatter for Wording {
                 "expected a text, found nothing; leave the line out to have the default".into()
             }
             Error::InvalidScalar { ty: "boolean", .. } => "expected true or false".into(),
+            // Every other kind of scalar that is asked for is a number.
+            Error::InvalidScalar { .. } => "expected a number".into(),
             _ => UserMessageFormatter.format_message(error),
         }
     }

@@ -22,7 +22,8 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
         let reason = String::from_utf8_lossy(bytes).into_owned();
         return plain(reason, Some("it is not UTF-8"));
     };
-    match serde_json::from_str(text) {
+    let json = serde_json::from_str(text);
+    match json.or_else(|_| serde_json::from_str(&with_whole_characters(text))) {
         Ok(Value::Object(fields)) => from_fields(&fields),
         Ok(_) => plain(text.to_owned(), Some("it is JSON but no object")),
         Err(_) => plain(text.to_owned(), None),
@@ -48,6 +49,34 @@ fn from_fields(fields: &Map<String, Value>) -> Parsed {
         Some(other) => other.to_string(),
     };
     Parsed { content: Content { reason, expiration, creation }, fault }
+}
+
+/// JSON in which each half of a character has become a whole one.
+///
+/// Old tools write such halves for arguments that their locale cannot decode, in the `C` locale for
+/// every letter that is not ASCII. No reader of ours takes them, and the mark would lose its times.
+fn with_whole_characters(json: &str) -> String {
+    const HALF: &str = "\\ufffd";
+    let mut whole = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(start) = rest.find('\\') {
+        let (before, escaped) = rest.split_at(start);
+        whole.push_str(before);
+        let (length, is_half) = match (unit(escaped), escaped.get(6..).and_then(unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (12, false),
+            (Some(0xd800..=0xdfff), _) => (6, true),
+            _ => (1 + escaped.chars().nth(1).map_or(0, char::len_utf8), false),
+        };
+        let (escape, after) = escaped.split_at(length);
+        whole.push_str(if is_half { HALF } else { escape });
+        rest = after;
+    }
+    whole + rest
+}
+
+/// The number of an escape `\uXXXX`, if `text` begins with one.
+fn unit(text: &str) -> Option<u16> {
+    u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
 /// Writes a mark as hacheck does: one JSON object on one line.
@@ -89,7 +118,7 @@ mod tests {
 
     #[test]
     fn every_file_is_a_mark() {
-        let cases: [(&[u8], Content, bool); 16] = [
+        let cases: [(&[u8], Content, bool); 17] = [
             (
                 br#"{"reason": "Drained by Paasta", "expiration": 1571234567.25, "creation": 1571234000.5}"#,
                 mark("Drained by Paasta", Some(1_571_234_000.5), Some(1_571_234_567.25)),
@@ -110,6 +139,12 @@ mod tests {
             (br#"{"reason": "x", "expiration": "soon"}"#, mark("x", None, None), true),
             (br#"{"reason": "x", "creation": true}"#, mark("x", None, None), true),
             (b"caf\xe9", mark("caf\u{fffd}", None, None), true),
+            // As an old tool writes a reason that its locale could not decode.
+            (
+                br#"{"reason": "\\ud caf\udcc3 \ud83d\ude00 \ud83d", "expiration": 9.5, "creation": 7}"#,
+                mark("\\ud caf\u{fffd} \u{1f600} \u{fffd}", Some(7.0), Some(9.5)),
+                false,
+            ),
         ];
         for (content, expected, faulty) in cases {
             let parsed = parse(content);

@@ -278,13 +278,12 @@ impl Keeper {
             let left = left.unwrap_or_default().min(READ_EVERY) + Duration::from_millis(1);
             self.next_reading = self.next_reading.min(Instant::now() + left);
         }
-        self.table.send_if_modified(|current| {
-            let changed = **current != table;
-            if changed {
-                *current = Arc::new(table);
-            }
-            changed
-        });
+        // Nobody else publishes. Requests look up marks meanwhile: a large table is neither compared
+        // nor dropped while they are kept out.
+        let changed = **self.table.borrow() != table;
+        if changed {
+            drop(self.table.send_replace(Arc::new(table)));
+        }
     }
 
     /// Waits for what the disk has under way, so that nobody is told less than is true.

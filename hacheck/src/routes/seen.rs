@@ -90,23 +90,36 @@ impl Seen {
         let since = now.seconds() - threshold as f64;
         let state = self.state.lock();
         let recent = state.services.iter().filter(|(_, seen)| seen.asked.seconds() >= since);
-        let mut seen_services: Vec<_> = recent
-            .map(|(service, seen)| (service.to_string(), seen.last.map(RecentAnswer::from)))
-            .collect();
+        let mut recent: Vec<_> =
+            recent.map(|(service, seen)| (service.clone(), seen.last)).collect();
+        // Every request notes something here; what can wait is done without keeping them out.
         drop(state);
-        seen_services.sort_by(|a, b| a.0.cmp(&b.0));
+        recent.sort_by(|a, b| a.0.cmp(&b.0));
+        let seen_services = recent
+            .into_iter()
+            .map(|(service, last)| (service.to_string(), last.map(RecentAnswer::from)))
+            .collect();
         Recent { seen_services, threshold_seconds: threshold }
     }
 
     /// How often each peer has asked about each service since the start.
     pub(super) fn counts(&self) -> Counts {
         let state = self.state.lock();
-        let by_peer = |seen: &Service| {
-            seen.counts.iter().map(|(asker, count)| (asker.to_string(), *count)).collect()
-        };
         let services = state.services.iter();
-        let service_access_counts =
-            services.map(|(service, seen)| (service.to_string(), by_peer(seen))).collect();
+        let counted: Vec<(_, Vec<_>)> = services
+            .map(|(service, seen)| {
+                let counts = seen.counts.iter().map(|(asker, count)| (*asker, *count));
+                (service.clone(), counts.collect())
+            })
+            .collect();
+        drop(state);
+        let by_peer = |counts: Vec<(Asker, u64)>| {
+            counts.into_iter().map(|(asker, count)| (asker.to_string(), count)).collect()
+        };
+        let service_access_counts = counted
+            .into_iter()
+            .map(|(service, counts)| (service.to_string(), by_peer(counts)))
+            .collect();
         Counts { service_access_counts }
     }
 }

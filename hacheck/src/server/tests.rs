@@ -2,6 +2,7 @@ use std::path::Path;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
     sync::watch,
     task::JoinHandle,
 };
@@ -119,6 +120,21 @@ async fn connections_beyond_the_limit_wait_and_are_served_in_turn() {
     drop(first);
     assert!(third.await.ends_with("127.0.0.1 /"));
     drop(second);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_all_its_places_is_turned_away_and_keeps_nobody_else_waiting() {
+    let server = start(Limits { per_peer: 2, ..Limits::default() });
+    let (first, _second) = (server.connect().await, server.connect().await);
+    assert_eq!(read(&mut server.connect().await).await, "");
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(server.address).await.unwrap();
+    other.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+    assert!(read(&mut other).await.ends_with("127.0.0.2 /"));
+    drop(first);
+    let again = async { while server.say("GET / HTTP/1.0\r\n\r\n").await.is_empty() {} };
+    time::timeout(PATIENCE, again).await.expect("a place is free again");
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{
+    Parser, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 
 use super::Failure;
 use crate::marks::UnixTime;
@@ -29,7 +32,9 @@ pub(super) struct Args {
         value_name = "TEXT",
         default_value = "",
         hide_default_value = true,
-        allow_hyphen_values = true
+        allow_hyphen_values = true,
+        // Whatever the terminal's encoding: a service that is to be down must not stay up for it.
+        value_parser = OsStringValueParser::new().map(|text| text.to_string_lossy().into_owned())
     )]
     pub(super) reason: String,
     /// When the mark ends by itself, in seconds since 1970. Default: never.

@@ -1,6 +1,6 @@
 //! Every tool against a spool directory, byte for byte.
 
-use std::{fs, path::PathBuf};
+use std::{fs, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use tempfile::TempDir;
 
@@ -39,6 +39,10 @@ impl Scene {
 
     fn run(&self, tool: Tool, words: &str) -> Ran {
         let words = words.split(' ').filter(|word| !word.is_empty()).map(OsString::from);
+        self.run_with(tool, words)
+    }
+
+    fn run_with(&self, tool: Tool, words: impl IntoIterator<Item = OsString>) -> Ran {
         let spool = ["--spool-root".into(), self.spool().into_os_string()];
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let output = Output { out: &mut out, err: &mut err };
@@ -67,6 +71,14 @@ fn a_tool_is_the_name_it_is_called_by() {
     for (program, tool) in cases {
         assert_eq!(Tool::of(OsStr::new(program)), tool, "{program}");
     }
+}
+
+#[test]
+fn a_reason_that_is_no_utf_8_holds_a_service_down_all_the_same() {
+    let scene = Scene::new();
+    let words = ["-r".into(), OsString::from_vec(b"caf\xe9".to_vec()), "svc".into()];
+    assert_eq!(scene.run_with(Tool::Down, words), quiet(0, ""));
+    assert_eq!(scene.content("svc").unwrap()["reason"], "caf\u{fffd}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! end-to-end tests.
 
 use bytes::Bytes;
+use h2::{Reason, server::SendResponse};
 use hyper::{HeaderMap, Response};
 
 use super::*;
@@ -129,6 +130,51 @@ async fn grpc_is_up_when_it_is_serving() {
     let http = Service::saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     let (code, text) = ask(Kind::Grpc, http.port).await;
     assert!(code == 503 && text.starts_with("no valid HTTP/2 answer: "), "{code} {text}");
+}
+
+/// A gRPC server that treats every call so.
+async fn grpc_that(treat: fn(SendResponse<Bytes>)) -> Service {
+    Service::silent(move |stream| async move {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_, respond))) = connection.accept().await {
+            treat(respond);
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn grpc_is_answered_by_a_head_alone_and_by_a_stream_that_is_reset() {
+    let head_alone = grpc_that(|mut respond| {
+        let answer = Response::builder().header("grpc-status", "12").body(()).unwrap();
+        respond.send_response(answer, true).unwrap();
+    });
+    let expected = (503, "it does not implement grpc.health.v1.Health".to_owned());
+    assert_eq!(ask(Kind::Grpc, head_alone.await.port).await, expected);
+    let reset = grpc_that(|mut respond| respond.send_reset(Reason::REFUSED_STREAM));
+    let (code, text) = ask(Kind::Grpc, reset.await.port).await;
+    assert!(code == 503 && text.starts_with("no valid HTTP/2 answer: "), "{code} {text}");
+}
+
+#[tokio::test]
+async fn an_http2_server_that_goes_away_before_it_answers_is_down_at_once_and_after_it_is_not() {
+    let leaving = |answers: bool| {
+        Service::silent(move |stream| async move {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            let Some(Ok((_, mut respond))) = connection.accept().await else { return };
+            if answers {
+                let mut body = respond.send_response(Response::new(()), false).unwrap();
+                connection.graceful_shutdown();
+                body.send_data(Bytes::from_static(b"bye"), true).unwrap();
+            } else {
+                connection.abrupt_shutdown(Reason::NO_ERROR);
+            }
+            while connection.accept().await.is_some() {}
+        })
+    };
+    assert_eq!(ask(Kind::H2c, leaving(true).await.port).await, (200, "bye".to_owned()));
+    let (code, text) = ask(Kind::H2c, leaving(false).await.port).await;
+    assert!(code == 599 && text.starts_with("no valid HTTP/2 answer"), "{code} {text}");
 }
 
 #[tokio::test]

@@ -145,6 +145,22 @@ async fn hosts_that_are_not_allowed_are_refused_and_the_answer_says_why() {
 }
 
 #[tokio::test]
+async fn long_documents_are_not_written_where_other_requests_wait_for_their_answers() {
+    let host = Host::start(Settings::default()).await;
+    let is_at_once = |path: &str| {
+        let request = Request::builder().uri(path).body(Full::<Bytes>::default()).unwrap();
+        matches!(host.hacheck.handle(Peer::Unix, request), Either::Left(_))
+    };
+    for path in ["/spool/svc/80", "/status", "/metrics", "/nothing"] {
+        assert!(is_at_once(path), "{path}");
+    }
+    for path in ["/recent", "/status/count"] {
+        assert!(!is_at_once(path), "{path}");
+        assert_eq!(host.get(path).await.0, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn recent_takes_a_threshold() {
     let host = Host::start(Settings::default()).await;
     host.get("/spool/svc/80").await;
