@@ -139,7 +139,15 @@ impl Marks {
     /// # Errors
     /// The mark stays in force if its file cannot be removed.
     pub async fn remove(&self, key: MarkKey) -> Result<(), MarkError> {
-        self.ask(|reply| Command::Remove(key, reply)).await
+        self.ask(|reply| Command::Remove(key, None, reply)).await
+    }
+
+    /// Removes a mark unless it was made at or after `then`, perhaps a moment ago by somebody else.
+    ///
+    /// # Errors
+    /// As for [`Self::remove`].
+    pub async fn remove_older(&self, key: MarkKey, then: UnixTime) -> Result<(), MarkError> {
+        self.ask(|reply| Command::Remove(key, Some(then), reply)).await
     }
 
     async fn ask(

@@ -288,11 +288,12 @@ impl Inner {
         self.gate.admit(peer, head.headers)?;
         let key = change::key(instance)?;
         let change = change::read(head, body).await?;
-        change::log(&change, &key, peer, head);
-        match change {
-            Change::Down(wish) => self.marks.set(key, wish).await?,
-            Change::Up => self.marks.remove(key).await?,
-        }
+        let result = match change.clone() {
+            Change::Down(wish) => self.marks.set(key.clone(), wish).await,
+            Change::Up => self.marks.remove(key.clone()).await,
+        };
+        change::log(&change, &key, peer, head, result.as_ref().err());
+        result?;
         Ok((answers::html(StatusCode::OK, Bytes::new()), Verdict::Up))
     }
 

@@ -1,6 +1,6 @@
 //! Every setting with its default.
 
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
 use hyper::header::{self, HeaderName};
 
@@ -20,6 +20,42 @@ pub struct Settings {
     pub service_name_header: Option<HeaderName>,
     /// Headers that are passed on from the request to the service; default: `Host`.
     pub http_headers_to_copy: Vec<HeaderName>,
+}
+
+/// The name of a header that may be passed on to a service, or made for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedHeader(HeaderName);
+
+/// Why a header is not passed on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPassedHeader {
+    /// No header has such a name.
+    #[error("expected the name of a header")]
+    Name,
+    /// It speaks of the request that it is part of; in another one it would break the connection.
+    #[error("this header belongs to one connection and cannot be passed on")]
+    OfConnection,
+}
+
+impl From<PassedHeader> for HeaderName {
+    fn from(header: PassedHeader) -> Self {
+        header.0
+    }
+}
+
+impl FromStr for PassedHeader {
+    type Err = InvalidPassedHeader;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPassedHeader> {
+        let name: HeaderName = text.parse().map_err(|_| InvalidPassedHeader::Name)?;
+        match name.as_str() {
+            "connection" | "content-length" | "expect" | "keep-alive" | "proxy-connection"
+            | "te" | "trailer" | "transfer-encoding" | "upgrade" => {
+                Err(InvalidPassedHeader::OfConnection)
+            }
+            _ => Ok(Self(name)),
+        }
+    }
 }
 
 /// Settings of checks.
@@ -159,6 +195,19 @@ fn number(number: u32) -> NonZeroU32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_headers_that_speak_of_more_than_their_request_are_passed_on() {
+        let passed = |text: &str| text.parse::<PassedHeader>().map(HeaderName::from);
+        assert_eq!(passed("X-Mode"), Ok(HeaderName::from_static("x-mode")));
+        assert_eq!(passed("Host"), Ok(header::HOST));
+        for name in ["Content-Length", "transfer-encoding", "Connection", "TE", "Upgrade"] {
+            assert_eq!(passed(name), Err(InvalidPassedHeader::OfConnection), "{name}");
+        }
+        for name in ["", "a b", "a:", "\u{e4}"] {
+            assert_eq!(passed(name), Err(InvalidPassedHeader::Name), "{name}");
+        }
+    }
 
     #[test]
     fn a_secret_knows_itself_and_does_not_show_itself() {

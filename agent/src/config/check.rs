@@ -1,5 +1,7 @@
 //! From the file as it is written to settings that can be used.
 
+mod hacheck;
+
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
@@ -8,19 +10,14 @@ use std::{
     time::Duration,
 };
 
-use hacheck::settings::{Login, Secret};
-use hyper::header::HOST;
 use serde_yaml::Spanned;
 use soa_configs::{Cluster, Place};
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Admin, Config, Docker, Hacheck, Host, Locations, Log, LogFormat, Problem, Registry,
-    RegistryKind, assume,
-    raw::{
-        Raw, RawGuard, RawHacheck, RawHaproxy, RawHost, RawLocations, RawLog, RawLogin,
-        RawRegistry, Text,
-    },
+    Admin, Config, Docker, Host, Locations, Log, LogFormat, Problem, Registry, RegistryKind,
+    assume,
+    raw::{Raw, RawGuard, RawHaproxy, RawHost, RawLocations, RawLog, RawRegistry, Text},
     values::Span,
 };
 use crate::{
@@ -325,48 +322,6 @@ impl Problems {
         guard::Policy { share, hold: self.span("guard.hold", &raw.hold, default.hold) }
     }
 
-    fn hacheck(&mut self, raw: RawHacheck) -> Hacheck {
-        Hacheck {
-            listen: self.parsed(
-                "hacheck.listen",
-                &raw.listen,
-                ([0, 0, 0, 0], 6666).into(),
-                ADDRESS,
-            ),
-            spool: raw.spool.unwrap_or_else(|| "/var/spool/hacheck".into()),
-            cache: self.span("hacheck.cache", &raw.cache, Duration::from_secs(1)),
-            timeout: self.span("hacheck.timeout", &raw.timeout, Duration::from_secs(10)),
-            remote_marks: self.list("hacheck.remote_marks.allow", raw.remote_marks.allow.as_ref()),
-            targets: self.list("hacheck.targets", raw.targets.as_ref()),
-            headers_to_copy: match &raw.headers_to_copy {
-                None => vec![HOST],
-                Some(_) => self.list("hacheck.headers_to_copy", raw.headers_to_copy.as_ref()),
-            },
-            token: self.token(&raw.remote_marks.token),
-            service_name_header: raw.service_name_header.as_ref().and_then(|text| {
-                let name = text.value.parse().ok();
-                if name.is_none() {
-                    let shown = format!("`{}` is no header", text.value.escape_debug());
-                    self.add(Some(text), "hacheck.service_name_header", shown);
-                }
-                name
-            }),
-            keep_alive: raw.keep_alive.unwrap_or(true),
-            mysql: raw.mysql.map(login),
-            redis: raw.redis.map(login),
-            drop_stale_marks: raw.drop_stale_marks.unwrap_or(true),
-        }
-    }
-
-    /// An empty token would let everybody in.
-    fn token(&mut self, text: &Text) -> Option<Secret> {
-        let text = text.as_ref()?;
-        if text.value.is_empty() {
-            self.add(Some(text), "hacheck.remote_marks.token", "must not be empty");
-        }
-        Some(Secret::new(text.value.as_str()))
-    }
-
     fn haproxy(
         &mut self,
         raw: RawHaproxy,
@@ -413,10 +368,6 @@ impl Problems {
             default
         })
     }
-}
-
-fn login(raw: RawLogin) -> Login {
-    Login { user: raw.user, password: Secret::new(raw.password) }
 }
 
 /// Whether this host has been, or is meant to be, one of a fleet.

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use hacheck::{
-    marks::{Mark, MarkKey, MarkTable, Marks},
+    marks::{Mark, MarkKey, MarkTable, Marks, UnixTime},
     names::{Host, ServiceName},
 };
 use prometheus_client::metrics::counter::Counter;
@@ -23,6 +23,8 @@ pub struct Stale {
     pub mark: Arc<Mark>,
     /// The name of the container that has the port now.
     pub title: String,
+    /// When it was made.
+    pub created: UnixTime,
 }
 
 /// Decides which marks are older than the container on whose port they lie.
@@ -37,8 +39,9 @@ pub fn stale(registrations: &Registrations, marks: &MarkTable) -> Vec<Stale> {
     let stale = registrations.wanted.values().filter_map(|registration| {
         let service: ServiceName = registration.key.namespace.as_str().parse().ok()?;
         let mark = marks.get(&MarkKey::Instance(service, Host::Local, registration.port))?;
-        let older = mark.creation? < registration.created?;
-        older.then(|| Stale { mark: Arc::clone(mark), title: registration.title.clone() })
+        let created = registration.created?;
+        let title = registration.title.clone();
+        (mark.creation? < created).then(|| Stale { mark: Arc::clone(mark), title, created })
     });
     stale.collect()
 }
@@ -86,7 +89,7 @@ pub async fn run(
 }
 
 fn tell(stale: &Stale, dropped: bool) {
-    let Stale { mark, title } = stale;
+    let Stale { mark, title, .. } = stale;
     let (reason, created) = (&mark.reason, mark.creation.map(|time| time.seconds()));
     let message = if dropped {
         "a mark is older than the task that has its port now; it is dropped"
@@ -97,7 +100,7 @@ fn tell(stale: &Stale, dropped: bool) {
 }
 
 async fn drop_mark(stale: &Stale, marks: &Marks) {
-    if let Err(error) = marks.remove(stale.mark.key.clone()).await {
+    if let Err(error) = marks.remove_older(stale.mark.key.clone(), stale.created).await {
         // Tried again at the next change.
         error!(mark = %stale.mark.key, %error, "a stale mark cannot be dropped");
     }

@@ -6,7 +6,10 @@ use hyper::header::HeaderName;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 use super::{LogTarget, OpenFiles};
-use crate::{network::Network, settings::Secret};
+use crate::{
+    network::Network,
+    settings::{PassedHeader, Secret},
+};
 
 /// Nothing here is meant to take longer than a day.
 const LONGEST: f64 = 86_400.0;
@@ -134,10 +137,10 @@ pub(super) struct Header(pub(super) HeaderName);
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        let parsed = HeaderName::from_bytes(name.as_bytes());
-        parsed.map(Self).map_err(|_| {
-            D::Error::custom(format_args!("expected the name of a header, found {name:?}"))
-        })
+        let parsed = name.parse::<PassedHeader>();
+        parsed
+            .map(|header| Self(header.into()))
+            .map_err(|error| D::Error::custom(format_args!("{error}, found {name:?}")))
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
         return plain(reason, Some("it is not UTF-8"));
     };
     let json = serde_json::from_str(text);
-    match json.or_else(|_| serde_json::from_str(&with_whole_characters(text))) {
+    match json.or_else(|_| serde_json::from_str(&as_json(text))) {
         Ok(Value::Object(fields)) => from_fields(&fields),
         Ok(_) => plain(text.to_owned(), Some("it is JSON but no object")),
         Err(_) => plain(text.to_owned(), None),
@@ -49,6 +49,15 @@ fn from_fields(fields: &Map<String, Value>) -> Parsed {
         Some(other) => other.to_string(),
     };
     Parsed { content: Content { reason, expiration, creation }, fault }
+}
+
+/// What Python writes and calls JSON, as JSON. `hadown -e inf` means never, as no expiration does.
+fn as_json(text: &str) -> String {
+    let mut json = with_whole_characters(text);
+    for number in ["-Infinity", "Infinity", "NaN"] {
+        json = json.replace(&format!("\": {number}"), "\": null");
+    }
+    json
 }
 
 /// JSON in which each half of a character has become a whole one.
@@ -118,7 +127,7 @@ mod tests {
 
     #[test]
     fn every_file_is_a_mark() {
-        let cases: [(&[u8], Content, bool); 17] = [
+        let cases: [(&[u8], Content, bool); 18] = [
             (
                 br#"{"reason": "Drained by Paasta", "expiration": 1571234567.25, "creation": 1571234000.5}"#,
                 mark("Drained by Paasta", Some(1_571_234_000.5), Some(1_571_234_567.25)),
@@ -139,6 +148,11 @@ mod tests {
             (br#"{"reason": "x", "expiration": "soon"}"#, mark("x", None, None), true),
             (br#"{"reason": "x", "creation": true}"#, mark("x", None, None), true),
             (b"caf\xe9", mark("caf\u{fffd}", None, None), true),
+            (
+                br#"{"reason": "x", "expiration": Infinity, "creation": 7.5}"#,
+                mark("x", Some(7.5), None),
+                false,
+            ),
             // As an old tool writes a reason that its locale could not decode.
             (
                 br#"{"reason": "\\ud caf\udcc3 \ud83d\ude00 \ud83d", "expiration": 9.5, "creation": 7}"#,

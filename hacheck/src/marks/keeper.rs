@@ -40,7 +40,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) enum Command {
     Set(MarkKey, Wish, Reply),
-    Remove(MarkKey, Reply),
+    /// Of a mark that is older than this, if that is given.
+    Remove(MarkKey, Option<UnixTime>, Reply),
 }
 
 /// Owns the marks; [`Keeper::run`] is to be spawned.
@@ -141,7 +142,12 @@ impl Keeper {
     fn obey(&mut self, command: Command) -> Option<Job> {
         match command {
             Command::Set(key, wish, reply) => self.set(key, wish, reply),
-            Command::Remove(key, reply) => Some(Job::Remove(self.ledger.next(), key, reply)),
+            Command::Remove(key, Some(then), reply) if !self.is_older(&key, then) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(Ok(()));
+                None
+            }
+            Command::Remove(key, _, reply) => Some(Job::Remove(self.ledger.next(), key, reply)),
         }
     }
 
@@ -158,6 +164,11 @@ impl Keeper {
         let sequence = self.ledger.next();
         self.ledger.wanted(sequence, &mark);
         Some(Job::Write(Write { sequence, mark, renews, reply: Some(reply) }))
+    }
+
+    fn is_older(&self, key: &MarkKey, then: UnixTime) -> bool {
+        let creation = self.ledger.get(key).and_then(|mark| mark.creation);
+        creation.is_some_and(|creation| creation < then)
     }
 
     /// Gives a change to the disk, or says that the disk is behind.

@@ -201,3 +201,21 @@ async fn after_the_keeper_has_stopped_changes_fail_and_marks_still_hold() {
     assert!(matches!(error, MarkError::Stopped), "{error}");
     assert_eq!(marks.table().len(), 1);
 }
+
+#[tokio::test]
+async fn a_mark_that_was_renewed_meanwhile_is_not_removed_for_its_age() {
+    let running = Running::start().await;
+    let key = || "svc:80".parse().unwrap();
+    let at = |seconds: f64| UnixTime::new(seconds).unwrap();
+    let wish = |creation: f64| Wish { creation: Some(at(creation)), ..Wish::default() };
+    running.marks.set(key(), wish(1000.0)).await.unwrap();
+    running.marks.remove_older(key(), at(1000.0)).await.unwrap();
+    assert_eq!(running.marks.table().len(), 1, "made at that moment");
+    running.marks.remove_older(key(), at(1000.5)).await.unwrap();
+    assert!(running.marks.table().is_empty());
+    running.marks.remove_older(key(), at(1000.5)).await.unwrap();
+    running.put("svc:81", "of nobody knows when");
+    running.becomes("svc:81", Some("of nobody knows when")).await;
+    running.marks.remove_older("svc:81".parse().unwrap(), at(1e9)).await.unwrap();
+    assert_eq!(running.marks.table().len(), 1);
+}

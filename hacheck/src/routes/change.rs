@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::{Head, answers::Refusal, arguments::Arguments, path::Instance};
 use crate::{
-    marks::{MarkKey, UnixTime, Wish},
+    marks::{MarkError, MarkKey, UnixTime, Wish},
     names::{Host, ServiceName},
     server::Peer,
     settings::RemoteMarks,
@@ -136,19 +136,26 @@ fn seconds(name: &'static str, text: Option<String>) -> Result<Option<UnixTime>,
     text.map(|text| text.parse().map_err(|_| Refusal::Number(name))).transpose()
 }
 
-/// Leaves a trace of who did what, why and until when.
-pub(super) fn log(change: &Change, key: &MarkKey, peer: Peer, head: Head<'_>) {
+/// Leaves a trace of who did what, why and until when, and whether it went wrong.
+pub(super) fn log(
+    change: &Change,
+    key: &MarkKey,
+    peer: Peer,
+    head: Head<'_>,
+    error: Option<&MarkError>,
+) {
     // Escaped, because the words are a stranger's.
     let agent = head.headers.get(header::USER_AGENT).map(HeaderValue::as_bytes);
     let agent = agent.unwrap_or_default().escape_ascii();
+    let error = error.map(tracing::field::display);
     match change {
         Change::Down(wish) => {
             let until = wish.expiration.map(UnixTime::seconds);
             let since = wish.creation.map(UnixTime::seconds);
             let reason = wish.reason.escape_debug();
-            info!(mark = %key, %peer, %agent, %reason, since, until, "marked down");
+            info!(mark = %key, %peer, %agent, %reason, since, until, error, "marked down");
         }
-        Change::Up => info!(mark = %key, %peer, %agent, "marked up"),
+        Change::Up => info!(mark = %key, %peer, %agent, error, "marked up"),
     }
 }
 
