@@ -5,6 +5,7 @@ mod hostile;
 mod marks;
 mod metrics;
 mod model;
+mod wire;
 
 use std::net::SocketAddr;
 
