@@ -1,6 +1,10 @@
 //! Who asked for what, for `/recent` and `/status/count` (hacheck.md §11).
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{Hash, Hasher},
+    net::IpAddr,
+};
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -31,10 +35,22 @@ struct Service {
     counts: HashMap<Asker, u64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asker {
     Peer(Peer),
     Other,
+}
+
+/// One number, where the derived form would feed the hasher piece by piece: every request pays for it.
+impl Hash for Asker {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        match self {
+            Self::Peer(Peer::Ip(IpAddr::V4(address))) => hasher.write_u32(address.to_bits()),
+            Self::Peer(Peer::Ip(IpAddr::V6(address))) => hasher.write_u128(address.to_bits()),
+            Self::Peer(Peer::Unix) => hasher.write_u8(0),
+            Self::Other => hasher.write_u8(1),
+        }
+    }
 }
 
 /// The last answer about a service.
