@@ -11,6 +11,9 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{runtime::Handle, sync::watch, time::Instant};
 
+/// How many keys are looked at for one that can be forgotten.
+const LOOKS: usize = 8;
+
 /// How old an answer may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Freshness {
@@ -26,7 +29,7 @@ pub enum Freshness {
 pub struct Limits {
     /// How long an answer is used after it has arrived.
     pub lifetime: Duration,
-    /// How many keys are remembered. With more, answers are given but not kept.
+    /// How many keys are remembered. One more takes the place of some other, or is not kept.
     pub entries: usize,
     /// How many bytes of answers are kept, as the cache's `weigh` counts them.
     pub bytes: usize,
@@ -50,6 +53,9 @@ pub struct Statistics {
     pub coalesced: u64,
 }
 
+/// How many bytes a key counts for with its answer; `None`: the answer is not to be kept.
+pub type Weigh<K, V> = fn(&K, &V) -> Option<usize>;
+
 /// A coalescing cache; share it in an `Arc`.
 #[derive(Debug)]
 pub struct Cache<K, V> {
@@ -61,7 +67,7 @@ struct Inner<K, V> {
     /// Where checks run: not on the threads that answer from memory.
     runtime: Handle,
     limits: Limits,
-    weigh: fn(&K, &V) -> usize,
+    weigh: Weigh<K, V>,
     state: Mutex<State<K, V>>,
 }
 
@@ -94,10 +100,9 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Send + Sync + 'static,
 {
-    /// An empty cache, in which a key with its answer counts as `weigh` bytes. Checks run on
-    /// `runtime`.
+    /// An empty cache, bounded by what `weigh` says. Checks run on `runtime`.
     #[must_use]
-    pub fn new(runtime: Handle, limits: Limits, weigh: fn(&K, &V) -> usize) -> Self {
+    pub fn new(runtime: Handle, limits: Limits, weigh: Weigh<K, V>) -> Self {
         let state = State {
             slots: HashMap::new(),
             bytes: 0,
@@ -171,14 +176,14 @@ where
             let answer = Arc::new(check.await);
             if remember {
                 let bytes = (inner.weigh)(&key, &answer);
-                inner.state.lock().keep(key, &answer, bytes, inner.limits.bytes);
+                inner.state.lock().settle(key, &answer, bytes, inner.limits.bytes);
             }
             answered.send_replace(Some(answer));
         });
     }
 }
 
-impl<K: Eq + Hash, V> State<K, V> {
+impl<K: Clone + Eq + Hash, V> State<K, V> {
     fn find(&mut self, key: &K, freshness: Freshness, limits: &Limits) -> Found<V> {
         self.statistics.gets += 1;
         let now = Instant::now();
@@ -205,11 +210,23 @@ impl<K: Eq + Hash, V> State<K, V> {
             self.next_sweep = now + limits.lifetime / 2;
         }
         self.forget(key);
-        Found::Start { remember: self.slots.len() < limits.entries }
+        Found::Start { remember: self.slots.len() < limits.entries || self.make_room() }
     }
 
-    fn keep(&mut self, key: K, answer: &Arc<V>, bytes: usize, limit: usize) {
+    /// Forgets some answer. Which one does not matter: the cache is full of answers that nobody asks
+    /// for a second time, or it would not be full.
+    fn make_room(&mut self) -> bool {
+        let mut some = self.slots.iter().take(LOOKS);
+        let finished = some.find(|(_, slot)| matches!(slot, Slot::Finished { .. }));
+        let Some(key) = finished.map(|(key, _)| key.clone()) else { return false };
         self.forget(&key);
+        true
+    }
+
+    /// A check has ended.
+    fn settle(&mut self, key: K, answer: &Arc<V>, bytes: Option<usize>, limit: usize) {
+        self.forget(&key);
+        let Some(bytes) = bytes else { return };
         if self.bytes.saturating_add(bytes) <= limit {
             self.bytes += bytes;
             let answer = Arc::clone(answer);

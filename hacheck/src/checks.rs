@@ -88,7 +88,10 @@ impl Checker {
             entries: settings.cache_entries,
             bytes: settings.cache_bytes,
         };
-        let weigh = |key: &CheckKey, outcome: &Outcome| key.bytes() + outcome.body.len();
+        // That it was not asked says nothing about a service.
+        let weigh = |key: &CheckKey, outcome: &Outcome| {
+            (!outcome.overloaded).then(|| key.bytes() + outcome.body.len())
+        };
         let kept = if settings.keep_alive { settings.kept_connections } else { 0 };
         Self {
             inner: Arc::new(Inner {

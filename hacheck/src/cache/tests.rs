@@ -14,7 +14,7 @@ impl Service {
     fn new(entries: usize, bytes: usize) -> Arc<Self> {
         let limits = Limits { lifetime: Duration::from_secs(1), entries, bytes };
         Arc::new(Self {
-            cache: Cache::new(Handle::current(), limits, |_, _| 4),
+            cache: Cache::new(Handle::current(), limits, |_, _| Some(4)),
             checks: Arc::default(),
         })
     }
@@ -83,16 +83,39 @@ async fn who_wants_an_answer_of_now_passes_over_old_ones_and_joins_running_check
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_cache_still_answers_and_remembers_again_after_answers_have_expired() {
+async fn a_full_cache_forgets_some_answer_for_a_new_one_and_waits_for_none() {
     let service = Service::new(1, 1000);
     assert_eq!(service.cached("a").await, 1);
     assert_eq!(service.cached("b").await, 2);
-    assert_eq!(service.cached("b").await, 3, "not kept");
-    assert_eq!(service.cached("a").await, 1, "still kept");
-    time::advance(Duration::from_secs(2)).await;
-    assert_eq!(service.cached("b").await, 4);
-    assert_eq!(service.cached("b").await, 4);
+    assert_eq!(service.cached("b").await, 2, "it took the place");
+    assert_eq!(service.cache.inner.state.lock().bytes, 4);
+    let running = service.ask("b", Freshness::Now);
+    // Nothing can be forgotten of a check that is under way.
+    let (third, first) = tokio::join!(running, service.cached("a"));
+    assert_eq!((third, first), (3, 4));
+    assert_eq!(service.cached("b").await, 3);
+    assert_eq!(service.cached("a").await, 5, "it was not kept, and takes the place now");
     assert_eq!(service.cache.inner.state.lock().slots.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_to_be_kept_is_given_to_all_who_wait_and_to_nobody_after() {
+    let limits = Limits { lifetime: Duration::from_secs(60), entries: 10, bytes: 100 };
+    let cache: Cache<&str, u32> =
+        Cache::new(Handle::current(), limits, |_, answer| (*answer != 503).then_some(4));
+    let check = |answer| {
+        move || async move {
+            time::sleep(Duration::from_millis(10)).await;
+            answer
+        }
+    };
+    let (one, two) = tokio::join!(
+        cache.get(&"svc", Freshness::Cached, check(503)),
+        cache.get(&"svc", Freshness::Cached, check(200)),
+    );
+    assert_eq!((one.as_deref(), two.as_deref()), (Some(&503), Some(&503)));
+    let third = cache.get(&"svc", Freshness::Cached, check(200)).await;
+    assert_eq!(third.as_deref(), Some(&200));
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +134,7 @@ async fn answers_beyond_the_limit_of_bytes_are_not_kept() {
 #[tokio::test]
 async fn a_check_that_panics_is_made_again() {
     let limits = Limits { lifetime: Duration::from_secs(60), entries: 10, bytes: 100 };
-    let cache: Cache<&str, u32> = Cache::new(Handle::current(), limits, |_, _| 4);
+    let cache: Cache<&str, u32> = Cache::new(Handle::current(), limits, |_, _| Some(4));
     let panicked = cache.get(&"svc", Freshness::Cached, || async { panic!("in a check") }).await;
     assert_eq!(panicked, None);
     let answer = cache.get(&"svc", Freshness::Cached, || async { 7 }).await;
