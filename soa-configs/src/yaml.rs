@@ -17,13 +17,13 @@ mod int;
 mod key;
 mod node;
 mod number;
+mod padded;
 mod scalar;
 mod tabs;
 mod time;
 
 use std::borrow::Cow;
 
-use self::compose::Composer;
 pub use self::{
     fault::Fault,
     int::Int,
@@ -48,7 +48,7 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
         return Err(Fault::new(Span::default(), "the text is larger than 1 MiB"));
     }
     characters::check(text)?;
-    let found = Composer::new(&with_plain_line_ends(text)).run()?;
+    let found = compose::compose(&with_plain_line_ends(text))?;
     let nothing = Span { line: 1, column: 1, ..Span::default() };
     Ok(found.unwrap_or(Node { value: Value::Null, span: nothing }))
 }
