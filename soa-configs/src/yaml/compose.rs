@@ -1,6 +1,7 @@
 //! From the events of the parser to nodes.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     ops::Range,
 };
@@ -97,7 +98,7 @@ impl<'t> Composer<'t> {
             Event::DocumentStart(_, version) => self.start_document(span, version.map(|v| v.major)),
             Event::Scalar(text, style, anchor, tag) => {
                 let text = self.as_libyaml_reads(&text, style, span)?;
-                let part = scalar(text, style, tag.as_deref(), span)?;
+                let part = scalar(&text, style, tag.as_deref(), span)?;
                 self.define(anchor, || Anchored::Done(part.clone()));
                 self.place(part)
             }
@@ -124,7 +125,7 @@ impl<'t> Composer<'t> {
         text: &'s str,
         style: ScalarStyle,
         span: Span,
-    ) -> Result<&'s str, Fault> {
+    ) -> Result<Cow<'s, str>, Fault> {
         let source = self.text.get(span.range()).unwrap_or_default();
         match style {
             ScalarStyle::Literal | ScalarStyle::Folded if span.range().end == self.text.len() => {
@@ -148,7 +149,7 @@ impl<'t> Composer<'t> {
             }
             _ => {}
         }
-        Ok(text)
+        Ok(text.into())
     }
 
     /// Only behind a `?` may a key be nothing.

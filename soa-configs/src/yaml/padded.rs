@@ -52,9 +52,11 @@ impl<'t> Padded<'t> {
         let mark = error.marker();
         let before = self.text.get(..mark.byte_offset().unwrap_or(0)).unwrap_or_default();
         let at = before.rfind(['\n', '\r']).map_or(0, |end| end + 1);
+        let line = self.text.get(at..).unwrap_or_default();
         let helps = match error.kind() {
-            ErrorKind::InvalidQuotedScalarIndent | ErrorKind::TabInIndentation => true,
-            ErrorKind::TabInBlockIndentation => self.text[at..].starts_with('\t'),
+            ErrorKind::InvalidQuotedScalarIndent => !is_border(line),
+            ErrorKind::TabInIndentation => true,
+            ErrorKind::TabInBlockIndentation => line.starts_with('\t'),
             _ => false,
         };
         // A line that has its spaces has another fault.
@@ -92,4 +94,10 @@ impl<'t> Padded<'t> {
         let column = if last.line == mark.line() { mark.col() - spaces } else { mark.col() };
         (at - (count - 1) * self.width - spaces, column)
     }
+}
+
+/// Whether a document ends at this line, which it does inside of quotes, too.
+fn is_border(line: &str) -> bool {
+    let rest = line.strip_prefix("---").or_else(|| line.strip_prefix("..."));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }

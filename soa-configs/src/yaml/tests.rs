@@ -161,6 +161,27 @@ fn inside_quotes_and_brackets_indentation_means_nothing() {
 }
 
 #[test]
+fn a_block_text_may_end_without_a_line_end() {
+    for (text, wanted) in [
+        ("a: |+\n ", ""),
+        ("a: |+\n\n ", "\n"),
+        ("a: >+ # c\n\n\n  ", "\n\n"),
+        ("a: |\n\n ", ""),
+        ("a: |+\n  x\n  ", "x\n"),
+        ("a: |+\n  x\n   ", "x\n "),
+        ("a: >+\n  x\n\n ", "x\n\n"),
+        ("a: >+\n  x\n    \n ", "x\n  \n"),
+        ("a: |\n  x\n    \n ", "x\n  \n"),
+        ("a: |\n  x\n   ", "x\n "),
+        ("a: |-\n  x\n  ", "x"),
+        ("a: |\r\n  x\r\n  y", "x\ny"),
+        ("a: |1\n   x", "  x"),
+    ] {
+        assert_eq!(value_of(text, "a").as_text(), Some(wanted), "{text:?}");
+    }
+}
+
+#[test]
 fn faults_say_where() {
     for (text, line, column, message) in [
         ("a: 1\nb: [1, 2\n", 2, 4, "unclosed bracket '['"),
