@@ -41,8 +41,8 @@ pub const MAX_NODES: usize = 100_000;
 /// Parses a text of one document. A text without a document is null, as PyYAML has it.
 ///
 /// # Errors
-/// The first fault. A value that contains itself, raw U+2028 and U+2029, and what exceeds the limits
-/// are faults here and not in PyYAML.
+/// The first fault. A value that contains itself, raw U+2028 and U+2029, what exceeds the limits, and a
+/// few forms that nobody writes (`docs/differences.md`) are faults here and not in PyYAML.
 pub fn parse(text: &str) -> Result<Node, Fault> {
     if text.len() > MAX_BYTES {
         return Err(Fault::new(Span::default(), "the text is larger than 1 MiB"));

@@ -1,8 +1,9 @@
-//! Lines that libyaml takes with less indentation, or with tabs for it, than the parser does.
+//! Lines that libyaml takes with fewer spaces than the parser does.
 //!
 //! To libyaml, indentation means nothing inside of quotes and brackets. The parser wants the further
-//! lines there deeper than what is around, and by spaces. Such a line is given more spaces and the text is
-//! read again; what follows sees the places in the text as it was written.
+//! lines there deeper than what is around, and by spaces; and a space before the `#` of a comment in each
+//! place. Such a line is given more spaces and the text is read again; what follows sees the places in the
+//! text as it was written.
 
 use std::borrow::Cow;
 
@@ -17,19 +18,23 @@ const MAX_WORK: usize = 16 * MAX_BYTES;
 /// A text with more spaces at the start of some lines.
 pub(super) struct Padded<'t> {
     text: Cow<'t, str>,
-    /// Spaces that each of the lines got: more than anything is indented by.
+    /// More than anything is indented by.
     width: usize,
-    /// The lines, in their order.
+    /// In their order.
     pads: Vec<Pad>,
     /// Bytes that were read.
     work: usize,
 }
 
+/// Spaces that a line got.
 struct Pad {
     /// Counted from 1.
     line: usize,
-    /// Where its spaces begin.
+    /// Where they begin.
     at: usize,
+    width: usize,
+    /// How many all pads before it have.
+    before: usize,
 }
 
 impl<'t> Padded<'t> {
@@ -50,23 +55,26 @@ impl<'t> Padded<'t> {
     /// it was written.
     pub(super) fn mends(&mut self, error: &ScanError) -> bool {
         let mark = error.marker();
-        let before = self.text.get(..mark.byte_offset().unwrap_or(0)).unwrap_or_default();
-        let at = before.rfind(['\n', '\r']).map_or(0, |end| end + 1);
-        let line = self.text.get(at..).unwrap_or_default();
-        let helps = match error.kind() {
-            ErrorKind::InvalidQuotedScalarIndent => !is_border(line),
-            ErrorKind::TabInIndentation => true,
-            ErrorKind::TabInBlockIndentation => line.starts_with('\t'),
-            _ => false,
+        let here = mark.byte_offset().unwrap_or(0);
+        let (before, rest) = self.text.split_at_checked(here).unwrap_or_default();
+        let start = before.rfind(['\n', '\r']).map_or(0, |end| end + 1);
+        let line = self.text.get(start..).unwrap_or_default();
+        let (at, width) = match error.kind() {
+            ErrorKind::InvalidQuotedScalarIndent if !is_border(line) => (start, self.width),
+            ErrorKind::TabInIndentation => (start, self.width),
+            ErrorKind::TabInBlockIndentation if line.starts_with('\t') => (start, self.width),
+            ErrorKind::CommentNotSeparated if rest.starts_with('#') => (here, 1),
+            _ => return false,
         };
         // A line that has its spaces has another fault.
         let is_new = self.pads.last().is_none_or(|last| last.at < at);
-        self.work += self.text.len() + self.width;
-        if !helps || !is_new || self.work > MAX_WORK {
+        self.work += self.text.len() + width;
+        if !is_new || self.work > MAX_WORK {
             return false;
         }
-        self.text.to_mut().insert_str(at, &" ".repeat(self.width));
-        self.pads.push(Pad { line: mark.line(), at });
+        self.text.to_mut().insert_str(at, &" ".repeat(width));
+        let before = self.pads.last().map_or(0, |last| last.before + last.width);
+        self.pads.push(Pad { line: mark.line(), at, width, before });
         true
     }
 
@@ -90,9 +98,9 @@ impl<'t> Padded<'t> {
         let Some(last) = count.checked_sub(1).and_then(|index| self.pads.get(index)) else {
             return (at, mark.col());
         };
-        let spaces = self.width.min(at - last.at);
-        let column = if last.line == mark.line() { mark.col() - spaces } else { mark.col() };
-        (at - (count - 1) * self.width - spaces, column)
+        let spaces = last.width.min(at - last.at);
+        let indented = if last.line == mark.line() { spaces } else { 0 };
+        (at.saturating_sub(last.before + spaces), mark.col().saturating_sub(indented))
     }
 }
 

@@ -161,6 +161,19 @@ fn inside_quotes_and_brackets_indentation_means_nothing() {
 }
 
 #[test]
+fn a_comment_needs_no_blank_behind_quotes_and_brackets() {
+    let text = "a: 'x'#c\nb: [1, 2]# c\nc: 'y\nz'#c\nd: |#c\n  t\ne: f#g\n";
+    let texts = |key| value_of(text, key).as_text().map(str::to_owned);
+    let wanted = [("a", "x"), ("c", "y z"), ("d", "t\n"), ("e", "f#g")];
+    for (key, wanted) in wanted {
+        assert_eq!(texts(key).as_deref(), Some(wanted));
+    }
+    let last = value_of(text, "e").span;
+    assert_eq!((last.line, last.column, &text[last.range()]), (7, 4, "f#g"));
+    assert_eq!(fault("a: 'x'#c\nb: ]\n"), fault("a: 'x' #\nb: ]\n"));
+}
+
+#[test]
 fn a_block_text_may_end_without_a_line_end() {
     for (text, wanted) in [
         ("a: |+\n ", ""),
@@ -261,6 +274,7 @@ fn yaml_like() -> impl Strategy<Value = String> {
         "(&[ab] |\\*[ab]|<<: |!!(set|omap|str|int|float|binary|timestamp|null|bool) |! )",
         "([0-9]{1,4}[-:._]){0,3}[0-9+eExb_]{0,4}",
         "[{}\\[\\],&*<>|!\"'~#?:-]{1,3}",
+        "(a: )?['\"\\[][a-c]{0,2}\n[ \t]{0,2}[a-c]{0,2}['\"\\]]?",
         "\n {0,4}(- )?",
         "[\t\u{85}\u{feff}\\\\]",
         "\\PC{0,3}",
