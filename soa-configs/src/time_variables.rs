@@ -46,31 +46,75 @@ enum Variable {
 }
 
 /// Formats a value by the conversion at the start of `format`; returns what follows it, too.
+///
+/// Those that make floats or characters of numbers are refused.
 fn convert<'f>(value: &Variable, format: &'f str) -> Option<(String, &'f str)> {
     let flags = format.len() - format.trim_start_matches(['#', '0', '-', ' ', '+']).len();
     let (flags, rest) = format.split_at(flags);
-    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (width, rest) = rest.split_at(digits);
+    let (width, rest) = size(rest)?;
+    let (precision, rest) = match rest.strip_prefix('.') {
+        Some(rest) => size(rest).map(|(precision, rest)| (Some(precision), rest))?,
+        None => (None, rest),
+    };
     let rest = rest.strip_prefix(['h', 'l', 'L']).unwrap_or(rest);
     let kind = rest.chars().next()?;
-    let text = match (kind, value) {
-        ('s', Variable::Text(text)) => text.clone(),
-        ('s' | 'd' | 'i' | 'u', Variable::Number(number)) => number.to_string(),
-        ('x', Variable::Number(number)) => format!("{number:x}"),
-        ('X', Variable::Number(number)) => format!("{number:X}"),
-        ('o', Variable::Number(number)) => format!("{number:o}"),
+    let (sign, text) = match (kind, value) {
+        ('d' | 'i' | 'u' | 'x' | 'X' | 'o', Variable::Number(number)) => {
+            digits(*number, kind, flags, precision)
+        }
+        ('s', Variable::Text(text)) => (String::new(), shortened(text, precision)),
+        ('r' | 'a', Variable::Text(text)) => {
+            (String::new(), shortened(&format!("'{text}'"), precision))
+        }
+        ('s' | 'r' | 'a', Variable::Number(number)) => {
+            (String::new(), shortened(&number.to_string(), precision))
+        }
         _ => return None,
     };
-    // Wider than any sane line is no format.
-    let width = if width.is_empty() { 0 } else { width.parse().ok().filter(|w| *w <= 1000)? };
+    let is_number = !matches!(kind, 's' | 'r' | 'a');
     let padded = if flags.contains('-') {
-        format!("{text:<width$}")
-    } else if flags.contains('0') && kind != 's' {
-        format!("{text:0>width$}")
+        format!("{:<width$}", sign + &text)
+    } else if flags.contains('0') && is_number {
+        let width = width.saturating_sub(sign.len());
+        format!("{sign}{text:0>width$}")
     } else {
-        format!("{text:>width$}")
+        format!("{:>width$}", sign + &text)
     };
     Some((padded, &rest[kind.len_utf8()..]))
+}
+
+/// A number at the start of a format, 0 if there is none.
+fn size(format: &str) -> Option<(usize, &str)> {
+    let digits = format.len() - format.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (size, rest) = format.split_at(digits);
+    // Wider than any sane line is no format.
+    let size = if size.is_empty() { 0 } else { size.parse().ok().filter(|size| *size <= 1000)? };
+    Some((size, rest))
+}
+
+/// The first characters of a text.
+fn shortened(text: &str, precision: Option<usize>) -> String {
+    text.chars().take(precision.unwrap_or(usize::MAX)).collect()
+}
+
+/// What stands before the digits of a number, and they.
+fn digits(number: i64, kind: char, flags: &str, precision: Option<usize>) -> (String, String) {
+    let sign = match number {
+        ..0 => "-",
+        _ if flags.contains('+') => "+",
+        _ if flags.contains(' ') => " ",
+        _ => "",
+    };
+    let size = number.unsigned_abs();
+    let (base, digits) = match kind {
+        'x' => ("0x", format!("{size:x}")),
+        'X' => ("0X", format!("{size:X}")),
+        'o' => ("0o", format!("{size:o}")),
+        _ => ("", size.to_string()),
+    };
+    let base = if flags.contains('#') { base } else { "" };
+    let least = precision.unwrap_or(0);
+    (format!("{sign}{base}"), format!("{digits:0>least$}"))
 }
 
 /// A variable: a name, and perhaps a distance in its unit.
@@ -147,6 +191,13 @@ mod tests {
             ("%(daynumber)s %(daynumber-1)012d|%(year)-6s|", "736767 000000736766|2018  |"),
             ("100%% %%(year)s", "100% %(year)s"),
             ("%(day!)s", "14"),
+            ("%(shortdate).7s %(shortdate)12.4s|", "2018-03         2018|"),
+            ("%(daynumber)+d|%(daynumber) 9d|%(daynumber)#x", "+736767|   736767|0xb3dff"),
+            (
+                "%(daynumber)+012d %(daynumber)#-9o|%(daynumber).8d",
+                "+00000736767 0o2636777|00736767",
+            ),
+            ("%(day)r %(daynumber).3s", "'14' 736"),
             ("plain", "plain"),
         ] {
             assert_eq!(render(command, &at("2018-03-14T09:05:07")).unwrap(), wanted);
@@ -163,6 +214,9 @@ mod tests {
             "%(year)d",
             "%(year",
             "%(year)",
+            "%(unixtime)f",
+            "%(day)*s",
+            "%(day).9999s",
             "%s",
             "%(day+99999999999)s",
         ] {

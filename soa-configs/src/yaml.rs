@@ -17,13 +17,13 @@ mod int;
 mod key;
 mod node;
 mod number;
+mod padded;
 mod scalar;
 mod tabs;
 mod time;
 
 use std::borrow::Cow;
 
-use self::compose::Composer;
 pub use self::{
     fault::Fault,
     int::Int,
@@ -41,14 +41,14 @@ pub const MAX_NODES: usize = 100_000;
 /// Parses a text of one document. A text without a document is null, as PyYAML has it.
 ///
 /// # Errors
-/// The first fault. A value that contains itself, raw U+2028 and U+2029, and what exceeds the limits
-/// are faults here and not in PyYAML.
+/// The first fault. A value that contains itself, raw U+2028 and U+2029, what exceeds the limits, and a
+/// few forms that nobody writes (`docs/differences.md`) are faults here and not in PyYAML.
 pub fn parse(text: &str) -> Result<Node, Fault> {
     if text.len() > MAX_BYTES {
         return Err(Fault::new(Span::default(), "the text is larger than 1 MiB"));
     }
     characters::check(text)?;
-    let found = Composer::new(&with_plain_line_ends(text)).run()?;
+    let found = compose::compose(&with_plain_line_ends(text))?;
     let nothing = Span { line: 1, column: 1, ..Span::default() };
     Ok(found.unwrap_or(Node { value: Value::Null, span: nothing }))
 }

@@ -14,7 +14,8 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
     if text.len() > MAX_BYTES {
         return Err(Fault::new(Span::default(), "the text is larger than 1 MiB"));
     }
-    let mut reader = Reader { text, at: 0, line: 1, line_start: 0, depth: 0 };
+    let start = Mark { at: 0, line: 1, column: 1 };
+    let mut reader = Reader { text, at: 0, known: start, depth: 0 };
     reader.blanks();
     let node = reader.value()?;
     reader.blanks();
@@ -27,9 +28,9 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
 struct Reader<'t> {
     text: &'t str,
     at: usize,
-    line: usize,
-    /// Where the current line begins.
-    line_start: usize,
+    /// The last place that was asked for. A line is counted from there: files that programs write are one
+    /// long line.
+    known: Mark,
     depth: usize,
 }
 
@@ -59,18 +60,23 @@ impl<'t> Reader<'t> {
     }
 
     fn blanks(&mut self) {
-        while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = self.peek() {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
-            if byte == b'\n' {
-                self.line += 1;
-                self.line_start = self.at;
-            }
         }
     }
 
-    fn mark(&self) -> Mark {
-        let column = self.text[self.line_start..self.at].chars().count() + 1;
-        Mark { at: self.at, line: self.line, column }
+    fn mark(&mut self) -> Mark {
+        let passed = &self.text[self.known.at..self.at];
+        let Mark { line, column, .. } = self.known;
+        self.known = match passed.rsplit_once('\n') {
+            Some((before, last)) => Mark {
+                at: self.at,
+                line: line + before.matches('\n').count() + 1,
+                column: last.chars().count() + 1,
+            },
+            None => Mark { at: self.at, line, column: column + passed.chars().count() },
+        };
+        self.known
     }
 
     fn span(&self, from: Mark) -> Span {
@@ -83,8 +89,9 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn fault(&self, message: &str) -> Fault {
-        Fault::new(self.span(self.mark()), message)
+    fn fault(&mut self, message: &str) -> Fault {
+        let here = self.mark();
+        Fault::new(self.span(here), message)
     }
 
     fn value(&mut self) -> Result<Node, Fault> {

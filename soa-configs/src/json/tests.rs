@@ -93,3 +93,64 @@ proptest! {
         prop_assert!(ours == strict || only_one, "{:?}: {} {}", text, ours, strict);
     }
 }
+
+#[test]
+fn a_tie_between_two_shortest_texts_goes_to_the_even_one() {
+    for (text, wanted) in [
+        ("964842877917122.25", "964842877917122.2"),
+        ("746384411258628.25", "746384411258628.2"),
+        ("1522022758263567.25", "1522022758263567.2"),
+        ("211819260062792.625", "211819260062792.62"),
+        ("964842877917122.75", "964842877917122.8"),
+        ("1e-4", "0.0001"),
+        ("-1.5", "-1.5"),
+        ("9007199254740993e0", "9007199254740992.0"),
+        ("5e-324", "5e-324"),
+        ("2e22", "2e+22"),
+    ] {
+        assert_eq!(written(text), wanted, "{text}");
+    }
+}
+
+#[test]
+fn keys_are_sorted_by_their_exact_size() {
+    let huge = "1".repeat(400);
+    for (text, wanted) in [
+        (
+            "{9007199254740993: a, 9007199254740992.0: b, 9007199254740994.5: c}".to_owned(),
+            r#"{"9007199254740992.0": "b", "9007199254740993": "a", "9007199254740994.0": "c"}"#
+                .to_owned(),
+        ),
+        (
+            format!("{{.inf: a, {huge}: b, 1.0e+308: c, 2: d, -{huge}: e, -.inf: f}}"),
+            format!(
+                r#"{{"-Infinity": "f", "-{huge}": "e", "2": "d", "1e+308": "c", "{huge}": "b", "Infinity": "a"}}"#
+            ),
+        ),
+        (
+            "{1.5: a, 1: b, -1.5: c, -1: d, true: e, 2: f}".to_owned(),
+            r#"{"-1.5": "c", "-1": "d", "1": "e", "1.5": "a", "2": "f"}"#.to_owned(),
+        ),
+    ] {
+        assert_eq!(canonical(&yaml::parse(&text).unwrap()).unwrap(), wanted);
+    }
+}
+
+#[test]
+fn keys_that_have_no_order_do_no_harm() {
+    let keys = |kinds: &[&str]| {
+        let keys = (0..2000).map(|n| kinds[n * 7 % kinds.len()].replace('N', &n.to_string()));
+        format!("{{{}}}", keys.map(|key| format!("{key}: 1")).collect::<Vec<_>>().join(", "))
+    };
+    let mixed = yaml::parse(&keys(&["N", "aN", "bN", "N.5", "null"])).unwrap();
+    assert!(canonical(&mixed).is_err());
+    let nan = yaml::parse(&keys(&["N", "-N", ".nan", "N.5"])).unwrap();
+    assert!(canonical(&nan).unwrap().ends_with("\"NaN\": 1}"));
+}
+
+#[test]
+fn a_place_in_a_long_line_is_found() {
+    let text = format!("{{\"é\": [\n{}\"x\", tru]}}", "\"é\", ".repeat(1000));
+    let fault = parse(&text).unwrap_err();
+    assert_eq!((fault.span.line, fault.span.column), (2, 5006));
+}

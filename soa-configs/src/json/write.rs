@@ -66,37 +66,47 @@ fn map(out: &mut String, map: &Map) -> Result<(), Unwritable> {
     Ok(())
 }
 
-/// Python sorts keys before it turns them into texts, so `9` comes before `10`.
+/// Python sorts keys before it turns them into texts, so `9` comes before `10`. It cannot compare a text
+/// with a number.
 fn sorted(map: &Map) -> Result<Vec<&Entry>, Unwritable> {
     let mut entries: Vec<&Entry> = map.iter().collect();
-    let mut mixed = None;
-    entries.sort_by(|a, b| {
-        order(&a.key.value, &b.key.value).unwrap_or_else(|| {
-            mixed = Some(b.key.span);
-            Ordering::Equal
-        })
-    });
-    match mixed {
-        Some(span) => Err(Unwritable { what: "a map with keys of different kinds", span }),
-        None => Ok(entries),
+    let Some(first) = entries.first().filter(|_| entries.len() > 1) else { return Ok(entries) };
+    let texts = first.key.as_text().is_some();
+    let fits = |key: &Node| if texts { key.as_text().is_some() } else { is_number(&key.value) };
+    match entries.iter().find(|entry| !fits(&entry.key)) {
+        Some(entry) => {
+            let span = entry.key.span;
+            Err(Unwritable { what: "a map with keys of different kinds", span })
+        }
+        None => {
+            entries.sort_by(|a, b| order(&a.key.value, &b.key.value));
+            Ok(entries)
+        }
     }
 }
 
-fn order(a: &Value, b: &Value) -> Option<Ordering> {
+/// The order of two texts or of two numbers, which is exact. NaN comes last: it needs a place that does
+/// not depend on the others.
+fn order(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
-        (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
-        (Value::Int(Int::Small(a)), Value::Int(Int::Small(b))) => Some(a.cmp(b)),
-        // What is no number compares with nothing: it stays where it is.
-        _ => Some(number(a)?.partial_cmp(&number(b)?).unwrap_or(Ordering::Equal)),
+        (Value::Text(a), Value::Text(b)) => a.cmp(b),
+        (Value::Float(a), Value::Float(b)) => {
+            a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+        }
+        (Value::Float(a), b) => whole(b).order_to(*a).reverse(),
+        (a, Value::Float(b)) => whole(a).order_to(*b),
+        (a, b) => whole(a).cmp(&whole(b)),
     }
 }
 
-fn number(value: &Value) -> Option<f64> {
+fn is_number(value: &Value) -> bool {
+    matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_))
+}
+
+fn whole(value: &Value) -> Int {
     match value {
-        Value::Bool(value) => Some(f64::from(u8::from(*value))),
-        Value::Int(int) => int.to_f64(),
-        Value::Float(float) => Some(*float),
-        _ => None,
+        Value::Int(int) => int.clone(),
+        other => Int::Small(i64::from(matches!(other, Value::Bool(true)))),
     }
 }
 
@@ -143,12 +153,28 @@ pub(crate) fn float(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
     }
-    let scientific = format!("{number:e}");
+    let scientific = shortest(number);
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if (-4..16).contains(&exponent) {
-        return format!("{number:?}");
+        let count = i32::try_from(count_of_digits(digits)).unwrap_or(i32::MAX);
+        // One digit stands before the point.
+        let fraction = usize::try_from(count - 1 - exponent).unwrap_or(0).max(1);
+        return format!("{number:.fraction$}");
     }
     let (sign, size) = if exponent < 0 { ('-', -exponent) } else { ('+', exponent) };
     format!("{digits}e{sign}{size:02}")
+}
+
+/// Where two texts of the shortest length are equally near, Rust takes the larger one and Python the even
+/// one: 964842877917122.25 is `964842877917122.2` there.
+fn shortest(number: f64) -> String {
+    let text = format!("{number:e}");
+    let (digits, _) = text.split_once('e').unwrap_or((&text, ""));
+    let even = format!("{number:.*e}", count_of_digits(digits).saturating_sub(1));
+    if even.parse() == Ok(number) { even } else { text }
+}
+
+fn count_of_digits(text: &str) -> usize {
+    text.bytes().filter(u8::is_ascii_digit).count()
 }

@@ -31,7 +31,8 @@ pub struct Field {
     pub is_star: bool,
     /// It begins with `*`: for cron itself, it does not restrict the days.
     begins_with_star: bool,
-    /// PaaSTA's iterator stumbles over `*` in a list and over a range whose end is before its start.
+    /// PaaSTA's iterator stumbles over `*` in a list, over a range whose end is before its start, and over
+    /// `<` and `>`.
     pub is_iterable: bool,
 }
 
@@ -116,8 +117,9 @@ impl Field {
         }
         let parts = || text.split(',');
         let is_star = parts().all(|part| part == "*");
-        let is_iterable =
-            is_star || parts().all(|part| part != "*" && range.part(part).is_some_and(|b| b != 0));
+        let is_known =
+            |part: &str| part != "*" && !part.contains(['<', '>']) && range.part(part) != Some(0);
+        let is_iterable = is_star || parts().all(is_known);
         let begins_with_star = text.starts_with('*');
         Some(Self { bits, is_star, begins_with_star, is_iterable })
     }

@@ -1,15 +1,17 @@
 //! From the events of the parser to nodes.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     ops::Range,
 };
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag};
 
 use super::{
     Fault, MAX_DEPTH, MAX_NODES, Node, Span, block, escapes,
     frame::{Frame, Part},
+    padded::Padded,
     scalar::{Kind, STANDARD},
     tabs,
 };
@@ -21,8 +23,37 @@ enum Anchored {
     Done(Part),
 }
 
+/// Why a text is not read to its end.
+enum Stop {
+    Scan(ScanError),
+    Fault(Fault),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Reads the only document. `None`: there is none.
+pub(super) fn compose(text: &str) -> Result<Option<Node>, Fault> {
+    let mut padded = Padded::new(text);
+    loop {
+        let error = match Composer::new(text).run(&padded) {
+            Ok(document) => return Ok(document),
+            Err(Stop::Fault(fault)) => return Err(fault),
+            Err(Stop::Scan(error)) => error,
+        };
+        if !padded.mends(&error) {
+            let mark = *error.marker();
+            return Err(Fault::new(padded.span(mark, mark), error.info()));
+        }
+    }
+}
+
 /// Puts one document together.
-pub(super) struct Composer<'t> {
+struct Composer<'t> {
+    /// As it was written.
     text: &'t str,
     /// Collections that are open, the outermost first.
     open: Vec<Frame>,
@@ -35,7 +66,7 @@ pub(super) struct Composer<'t> {
 }
 
 impl<'t> Composer<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    fn new(text: &'t str) -> Self {
         Self {
             text,
             open: Vec::new(),
@@ -47,29 +78,27 @@ impl<'t> Composer<'t> {
         }
     }
 
-    /// Reads the only document. `None`: there is none.
-    pub(super) fn run(mut self) -> Result<Option<Node>, Fault> {
+    fn run(mut self, padded: &Padded<'_>) -> Result<Option<Node>, Stop> {
         let mut options = granit_parser::options! {
             emit_anchor_events: true,
             flow_nesting_limit: MAX_DEPTH + 1,
             block_nesting_limit: MAX_DEPTH + 1,
         };
         options.set_emit_comments(false);
-        for next in Parser::<StrInput<'_>>::new_from_str_with_options(self.text, options) {
-            let (event, span) = next.map_err(|error| scan_fault(&error))?;
-            self.event(event, span)?;
+        for next in Parser::<StrInput<'_>>::new_from_str_with_options(padded.text(), options) {
+            let (event, at) = next.map_err(Stop::Scan)?;
+            self.event(event, padded.span(at.start, at.end))?;
         }
         tabs::check(self.text, &self.free)?;
         Ok(self.document)
     }
 
-    fn event(&mut self, event: Event<'_>, at: granit_parser::Span) -> Result<(), Fault> {
-        let span = span_of(at.start, at.end);
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
         match event {
             Event::DocumentStart(_, version) => self.start_document(span, version.map(|v| v.major)),
             Event::Scalar(text, style, anchor, tag) => {
                 let text = self.as_libyaml_reads(&text, style, span)?;
-                let part = scalar(text, style, tag.as_deref(), span)?;
+                let part = scalar(&text, style, tag.as_deref(), span)?;
                 self.define(anchor, || Anchored::Done(part.clone()));
                 self.place(part)
             }
@@ -96,7 +125,7 @@ impl<'t> Composer<'t> {
         text: &'s str,
         style: ScalarStyle,
         span: Span,
-    ) -> Result<&'s str, Fault> {
+    ) -> Result<Cow<'s, str>, Fault> {
         let source = self.text.get(span.range()).unwrap_or_default();
         match style {
             ScalarStyle::Literal | ScalarStyle::Folded if span.range().end == self.text.len() => {
@@ -120,7 +149,7 @@ impl<'t> Composer<'t> {
             }
             _ => {}
         }
-        Ok(text)
+        Ok(text.into())
     }
 
     /// Only behind a `?` may a key be nothing.
@@ -255,20 +284,4 @@ pub(super) fn wrong_tag(name: &str, span: Span, what: &str) -> Fault {
     Fault::new(span, format!("the tag `{name}` is not known for {what}"))
         .rule("tags are those of YAML 1.1's basic types, as `!!str`")
         .remedy("remove the tag")
-}
-
-fn scan_fault(error: &ScanError) -> Fault {
-    let mark = error.marker();
-    Fault::new(span_of(*mark, *mark), error.info())
-}
-
-pub(super) fn span_of(start: Marker, end: Marker) -> Span {
-    let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let (from, to) = (start.byte_offset().unwrap_or(0), end.byte_offset().unwrap_or(0));
-    Span {
-        line: small(start.line()),
-        column: small(start.col() + 1),
-        start: small(from),
-        end: small(to.max(from)),
-    }
 }

@@ -1,6 +1,6 @@
 //! Whole numbers of any size, as Python has them.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 /// Python refuses to print or read more decimal digits than this.
 const MAX_DIGITS: usize = 4300;
@@ -31,6 +31,10 @@ impl Int {
         let mut number = Magnitude::parse(digits.next()?, 10)?;
         for digit in digits {
             number.shift(60, digit.parse().ok()?);
+            // Each further digit costs as much as there are limbs.
+            if number.0.len() > MAX_DIGITS.div_ceil(9) {
+                return None;
+            }
         }
         number.signed(negative)
     }
@@ -38,12 +42,33 @@ impl Int {
     /// The number that a float without a fraction is.
     pub(super) fn of_whole(float: f64) -> Self {
         let text = format!("{float:.0}");
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(digits) => (true, digits),
-            None => (false, text.as_str()),
-        };
-        // The largest double has 309 digits.
-        Self::parse(negative, digits, 10).unwrap_or(Self::Small(0))
+        // What is too large is as Rust prints it, and negative zero is zero.
+        text.parse().map_or_else(|_| Self::Big(text.into()), Self::Small)
+    }
+
+    /// The double that a large number is, if it is one.
+    pub(super) fn exactly(&self) -> Option<f64> {
+        let Self::Big(_) = self else { return None };
+        self.to_f64().filter(|float| Self::of_whole(*float) == *self)
+    }
+
+    /// The exact order, which a conversion to a double would blur. Everything is before NaN.
+    #[must_use]
+    pub fn order_to(&self, float: f64) -> Ordering {
+        if !float.is_finite() {
+            return 0.0.partial_cmp(&float).unwrap_or(Ordering::Less);
+        }
+        let fraction = 0.0.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal);
+        self.cmp(&Self::of_whole(float.trunc())).then(fraction)
+    }
+
+    /// Whether it is negative, and its digits.
+    fn parts(&self) -> (bool, String) {
+        let text = self.to_string();
+        match text.strip_prefix('-') {
+            Some(digits) => (true, digits.to_owned()),
+            None => (false, text),
+        }
     }
 
     /// The number, if it fits.
@@ -60,6 +85,33 @@ impl Int {
     pub fn to_f64(&self) -> Option<f64> {
         let float: f64 = self.to_string().parse().ok()?;
         float.is_finite().then_some(float)
+    }
+}
+
+impl Ord for Int {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if let (Self::Small(a), Self::Small(b)) = (self, other) {
+            return a.cmp(b);
+        }
+        let ((a_negative, a), (b_negative, b)) = (self.parts(), other.parts());
+        let sizes = a.len().cmp(&b.len()).then_with(|| a.cmp(&b));
+        match (a_negative, b_negative) {
+            (false, false) => sizes,
+            (true, true) => sizes.reverse(),
+            (a_negative, _) => {
+                if a_negative {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
+        }
+    }
+}
+
+impl PartialOrd for Int {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -83,8 +135,16 @@ impl Magnitude {
             return None;
         }
         let mut number = Self(Vec::new());
-        for digit in digits.chars() {
-            number.shift(radix, digit.to_digit(radix)?);
+        // Several digits at once: a shift costs as much as there are limbs.
+        let at_once = if radix > 10 { 7 } else { 9 };
+        let mut digits = digits.chars().peekable();
+        while digits.peek().is_some() {
+            let (mut factor, mut more) = (1, 0);
+            for digit in digits.by_ref().take(at_once) {
+                factor *= radix;
+                more = more * radix + digit.to_digit(radix)?;
+            }
+            number.shift(factor, more);
         }
         Some(number)
     }

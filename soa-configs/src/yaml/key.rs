@@ -2,6 +2,7 @@
 
 use std::{
     hash::{Hash, Hasher},
+    ops::Range,
     sync::Arc,
 };
 
@@ -18,7 +19,8 @@ use super::{
 pub(super) enum Key {
     Null,
     Int(Int),
-    /// A float that is no whole number, by its bits.
+    /// A float that is no small whole number, by its bits; a large whole number that is one, too. To
+    /// print the digits of large floats would take long.
     Float(u64),
     Text(Arc<str>),
     Bytes(Arc<[u8]>),
@@ -26,14 +28,20 @@ pub(super) enum Key {
     Time(Instant),
 }
 
+/// What fits in [`Int::Small`].
+const SMALL: Range<f64> = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
+
 impl Key {
     /// `None`: it cannot be a key, Python could not hash it.
     pub(super) fn of(value: &Value) -> Option<Self> {
         Some(match value {
             Value::Null => Self::Null,
             Value::Bool(value) => Self::Int(Int::Small(i64::from(*value))),
-            Value::Int(int) => Self::Int(int.clone()),
-            Value::Float(float) if float.is_finite() && float.fract() == 0.0 => {
+            Value::Int(int) => match int.exactly() {
+                Some(float) => Self::Float(float.to_bits()),
+                None => Self::Int(int.clone()),
+            },
+            Value::Float(float) if float.fract() == 0.0 && SMALL.contains(float) => {
                 Self::Int(Int::of_whole(*float))
             }
             Value::Float(float) => Self::Float(float.to_bits()),

@@ -114,6 +114,87 @@ fn keys_that_python_takes_for_equal_are_one() {
 }
 
 #[test]
+fn large_keys_that_python_takes_for_equal_are_one() {
+    for (first, second, count) in [
+        ("1.0e+20", "100000000000000000000", 1),
+        ("1.0e+20", "100000000000000000001", 2),
+        ("-9.223372036854775808e+18", "-9223372036854775808", 1),
+        ("9.223372036854775808e+18", "9223372036854775808", 1),
+        ("-0.0", "0", 1),
+    ] {
+        let document = parse(&format!("{first}: a\n{second}: b\n")).unwrap();
+        assert_eq!(document.as_map().unwrap().len(), count, "{first} {second}");
+    }
+}
+
+#[test]
+fn tabs_in_brackets_and_quotes_are_free_and_others_are_not() {
+    assert!(parse("- ['a\n\tb',\n  [x]]\n- 'c\n \td'\n").is_ok());
+    let many = "- ['a',\n  'b']\n".repeat(3) + "\t- c\n";
+    assert_eq!(fault(&many).0, 7);
+}
+
+#[test]
+fn inside_quotes_and_brackets_indentation_means_nothing() {
+    for (text, wanted) in [
+        ("m:\n  a: 'x\ny\n\n\tz'\n  b: 1\n", "x y\nz"),
+        ("m:\n  a: \"x\n  y\\n\n z\"\n  b: 1\n", "x y\n z"),
+        ("m:\n  - c: 1\n    a: 'x\n  y'\n    b: 1\n", "x y"),
+        ("m:\n  a: 'x\r\ny'\r\n  b: 1\r\n", "x y"),
+    ] {
+        let node = value_of(text, "m");
+        let node = node.as_list().map_or(&node, |items| &items[0]);
+        let map = node.as_map().unwrap();
+        assert_eq!(map.get("a").unwrap().as_text(), Some(wanted), "{text:?}");
+        let after = map.entry("b").unwrap();
+        assert_eq!(&text[after.key.span.range()], "b");
+        assert_eq!(after.value.span.column, after.key.span.column + 3);
+        let quoted = &text[map.get("a").unwrap().span.range()];
+        assert!(quoted.starts_with(['"', '\'']) && quoted.ends_with(['"', '\'']), "{quoted:?}");
+    }
+    assert_eq!(value_of("a: [\n\t1,\n\t]\n", "a").as_list().unwrap().len(), 1);
+    assert_eq!(value_of("a:\n  b: {\n\tc: 1,\n}\n", "a").as_map().unwrap().len(), 1);
+    assert_eq!(fault("m:\n  a: 'x\ny' z: 1\n").0, 3);
+    let (line, column, message) = fault("m:\n  a: ['x\n\ty', \"b\" c]\n");
+    assert_eq!((line, column), (3, 10), "{message}");
+    assert!(parse("a:\n  b: 1\n\tc: 2\n").is_err());
+}
+
+#[test]
+fn a_comment_needs_no_blank_behind_quotes_and_brackets() {
+    let text = "a: 'x'#c\nb: [1, 2]# c\nc: 'y\nz'#c\nd: |#c\n  t\ne: f#g\n";
+    let texts = |key| value_of(text, key).as_text().map(str::to_owned);
+    let wanted = [("a", "x"), ("c", "y z"), ("d", "t\n"), ("e", "f#g")];
+    for (key, wanted) in wanted {
+        assert_eq!(texts(key).as_deref(), Some(wanted));
+    }
+    let last = value_of(text, "e").span;
+    assert_eq!((last.line, last.column, &text[last.range()]), (7, 4, "f#g"));
+    assert_eq!(fault("a: 'x'#c\nb: ]\n"), fault("a: 'x' #\nb: ]\n"));
+}
+
+#[test]
+fn a_block_text_may_end_without_a_line_end() {
+    for (text, wanted) in [
+        ("a: |+\n ", ""),
+        ("a: |+\n\n ", "\n"),
+        ("a: >+ # c\n\n\n  ", "\n\n"),
+        ("a: |\n\n ", ""),
+        ("a: |+\n  x\n  ", "x\n"),
+        ("a: |+\n  x\n   ", "x\n "),
+        ("a: >+\n  x\n\n ", "x\n\n"),
+        ("a: >+\n  x\n    \n ", "x\n  \n"),
+        ("a: |\n  x\n    \n ", "x\n  \n"),
+        ("a: |\n  x\n   ", "x\n "),
+        ("a: |-\n  x\n  ", "x"),
+        ("a: |\r\n  x\r\n  y", "x\ny"),
+        ("a: |1\n   x", "  x"),
+    ] {
+        assert_eq!(value_of(text, "a").as_text(), Some(wanted), "{text:?}");
+    }
+}
+
+#[test]
 fn faults_say_where() {
     for (text, line, column, message) in [
         ("a: 1\nb: [1, 2\n", 2, 4, "unclosed bracket '['"),
@@ -181,6 +262,7 @@ fn numbers_have_any_size_up_to_what_python_prints() {
     let digits = "9".repeat(4300);
     assert_eq!(parse(&digits).unwrap().value, Value::Int(Int::Big(digits.clone().into())));
     assert!(parse(&format!("{digits}9")).is_err());
+    assert!(parse(&format!("1{}", ":1".repeat(100_000))).is_err());
     let hex = parse("0x123456789abcdef0123456789").unwrap();
     assert_eq!(hex.value, Value::Int(Int::Big("90144042682896311822508713865".into())));
 }
@@ -192,6 +274,7 @@ fn yaml_like() -> impl Strategy<Value = String> {
         "(&[ab] |\\*[ab]|<<: |!!(set|omap|str|int|float|binary|timestamp|null|bool) |! )",
         "([0-9]{1,4}[-:._]){0,3}[0-9+eExb_]{0,4}",
         "[{}\\[\\],&*<>|!\"'~#?:-]{1,3}",
+        "(a: )?['\"\\[][a-c]{0,2}\n[ \t]{0,2}[a-c]{0,2}['\"\\]]?",
         "\n {0,4}(- )?",
         "[\t\u{85}\u{feff}\\\\]",
         "\\PC{0,3}",

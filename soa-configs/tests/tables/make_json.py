@@ -60,8 +60,18 @@ extra = [
     "[1_000, 0o17, 0755, 12:30, 1e3, 1.0e+3, .5, 1., yes, ~]",
     "{b: 1, B: 2, a: 3, \"\\xe9\": 4, \"\\U0001F600\": 5, \"\\uFFFF\": 6}",
 ]
+# Two shortest texts that are equally near; keys that differ by less than a double can say.
+exact = [
+    "[964842877917122.25, 746384411258628.25, 1522022758263567.25, 211819260062792.625, 964842877917122.75]",
+    "[1.0e+16, 9007199254740993.0, 0.0001, 0.00001, 2.0e+22, -1.5, 1.0e-7]",
+    "{9007199254740993: a, 9007199254740992.0: b, 9007199254740994: c, 9007199254740995.5: d}",
+    "{.inf: a, %s: b, 1.0e+308: c, 2: d, -%s: e, -.inf: f}" % ("1" * 400, "1" * 400),
+    "{1.5: a, 1: b, -1.5: c, -1: d, true: e, 2: f, -0.5: g, 0: h, 1.0e+20: i, 100000000000000000001: j}",
+]
+large = random.Random(53)
+exact += ["[%s]" % ", ".join(repr(large.getrandbits(53) / 2 ** k) for k in (1, 2, 3, 4)) for _ in range(40)]
 rows = []
-for source in extra + [yaml.safe_dump(value(), allow_unicode=False) for _ in range(400)]:
+for source in extra + [yaml.safe_dump(value(), allow_unicode=False) for _ in range(400)] + exact:
     row = {"yaml": source}
     try:
         row["json"] = json.dumps(yaml.load(source, Loader=yaml.CSafeLoader), sort_keys=True)

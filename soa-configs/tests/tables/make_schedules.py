@@ -118,6 +118,9 @@ for text in [cron() for _ in range(1500)] + ["@" + n for n in "reboot yearly ann
         row["zone"] = random.choice(ZONES)
         row["interval"] = interval(text, row["zone"], row["now"])
     crons.append(row)
+for text in ["< 1,2 * * *", "32 * * < Tue", "* * > * 5", "0 0 1-> * *", "0 >,3 * * *"]:
+    now = "2019-06-22T15:27:51Z"
+    crons.append({"text": text, "valid": valid_cron(text), "now": now, "zone": "UTC", "interval": interval(text, "UTC", now)})
 texts = [date + "T" + time for date in DATES for time in random.sample(TIMES, 9) + ["18:32:00Z"]]
 texts += ["2014-10-10T" + time for time in TIMES] + ["2014-10-10", "2014-10-10t18:32:00", "now"]
 print(json.dumps({
