@@ -167,6 +167,12 @@ impl ServiceDocuments {
         self.files.values().filter_map(|watched| watched.problem.as_ref())
     }
 
+    /// What is wrong with a file as it is now.
+    #[must_use]
+    pub fn problem(&self, name: &str) -> Option<&Problem> {
+        self.files.get(name)?.problem.as_ref()
+    }
+
     /// The directory of the service.
     #[must_use]
     pub fn dir(&self) -> &Path {

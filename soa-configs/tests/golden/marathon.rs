@@ -279,6 +279,7 @@ fn kind_of_load(error: &LoadError) -> &'static str {
         LoadError::Broken(_) => "bad_yaml",
         LoadError::WrongType(_) => "wrong_type",
         LoadError::MissingKey(_) => "missing_key",
+        LoadError::BadValue(_) => "bad_value",
     }
 }
 
