@@ -69,7 +69,7 @@ impl Diagnostic {
 /// The line of a span, cut to what is around it, without characters that move a cursor.
 fn excerpt(text: &str, span: Span) -> (String, (usize, usize)) {
     let number = (span.line as usize).saturating_sub(1);
-    let line = text.split('\n').nth(number).unwrap_or_default().trim_end_matches('\r');
+    let line = lines(text).nth(number).unwrap_or_default();
     let visible = |c: char| if c.is_control() { ' ' } else { c };
     let column = (span.column as usize).saturating_sub(1);
     let from = column.saturating_sub(MAX_EXCERPT / 2);
@@ -78,6 +78,19 @@ fn excerpt(text: &str, span: Span) -> (String, (usize, usize)) {
     let marked = marked.split('\n').next().unwrap_or_default().trim_end().chars().count();
     let left = shown.chars().count().saturating_sub(column - from);
     (shown, (column - from, marked.min(left).max(1)))
+}
+
+/// The lines of a text as YAML divides it: by CR, LF, both, or NEL.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = text.find(['\n', '\r', '\u{85}']) else { return rest.take() };
+        let (line, after) = text.split_at(end);
+        let ends = ["\r\n", "\n", "\r", "\u{85}"];
+        rest = ends.into_iter().find_map(|end| after.strip_prefix(end));
+        Some(line)
+    })
 }
 
 impl fmt::Display for Diagnostic {
@@ -133,6 +146,14 @@ mod tests {
         assert!(lines.iter().all(|line| line.chars().count() < 150), "{shown}");
         let at = lines[3].find('^').unwrap();
         assert_eq!(&lines[2][at..at + 2], "<<");
+    }
+
+    #[test]
+    fn the_line_is_found_whatever_ends_the_others() {
+        for end in ["\n", "\r", "\r\n", "\u{85}"] {
+            let shown = shown(&format!("a: 1{end}b: 2{end}c: 2014-02-30{end}d: 1{end}"));
+            assert!(shown.contains("\n3 | c: 2014-02-30\n  |    ^^^^^^^^^^"), "{end:?}: {shown}");
+        }
     }
 
     #[test]
