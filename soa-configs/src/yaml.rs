@@ -24,6 +24,7 @@ mod time;
 use std::borrow::Cow;
 
 use self::compose::Composer;
+pub(crate) use self::key::identity;
 pub use self::{
     fault::Fault,
     int::Int,
