@@ -138,7 +138,7 @@ impl Stamp {
 }
 
 /// A path below something that is no directory does not exist either.
-fn is_missing(error: &io::Error) -> bool {
+pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 

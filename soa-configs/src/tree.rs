@@ -133,7 +133,7 @@ impl Tree {
 }
 
 impl Unreadable {
-    fn problem(&self) -> Problem {
+    pub(crate) fn problem(&self) -> Problem {
         let message = format!("{self}: {}", self.source);
         Problem::new(&self.dir, message)
     }
