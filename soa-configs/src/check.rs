@@ -87,8 +87,8 @@ pub fn check(documents: &Documents, only: Option<&str>, now: &Zoned) -> Report {
     }
     across::check(&mut report, documents, &is_asked);
     report.findings.sort_by(|a, b| {
-        let key = |f: &Finding| (f.diagnostic.file.clone(), f.diagnostic.line, f.diagnostic.column);
-        key(a).cmp(&key(b))
+        let place = |f: &Finding| (f.diagnostic.line, f.diagnostic.column);
+        a.diagnostic.file.cmp(&b.diagnostic.file).then_with(|| place(a).cmp(&place(b)))
     });
     // Two rules can find the same at the same place.
     report.findings.dedup_by(|a, b| a.diagnostic == b.diagnostic);
@@ -143,7 +143,7 @@ fn broken(report: &mut Report, problem: &Problem) {
             check: "syntax",
             diagnostic: (**diagnostic).clone(),
         }),
-        None => report.add_whole(Severity::Error, "unreadable", &problem.file, &problem.one_line),
+        None => report.add_whole(Severity::Error, "unreadable", &problem.file, &problem.reason),
     }
 }
 

@@ -135,7 +135,8 @@ impl Tree {
 impl Unreadable {
     pub(crate) fn problem(&self) -> Problem {
         let message = format!("{self}: {}", self.source);
-        Problem::new(&self.dir, message)
+        let reason = format!("cannot be listed: {}", self.source);
+        Problem { reason, ..Problem::new(&self.dir, message) }
     }
 }
 
