@@ -184,6 +184,16 @@ impl JobConfig {
     /// The first value that the tools could not work with.
     pub fn read(job: &Instance) -> Result<Self, ConfigError> {
         let keys = Keys(&job.merged);
+        // Null is no duration and no list; next to a schedule nobody looks at the parents.
+        let is_null = |key: &str| job.merged.get(key).is_some_and(Node::is_null);
+        let wrong =
+            |key: &str, expected| Err(ConfigError::WrongType { key: key.to_owned(), expected });
+        if is_null("epsilon") {
+            return wrong("epsilon", "a duration");
+        }
+        if is_null("parents") && keys.get("schedule").is_none() {
+            return wrong("parents", "a list");
+        }
         Ok(Self {
             container: Container::read(keys, Size::Usual)?,
             schedule: keys.optional_text("schedule")?,

@@ -41,4 +41,9 @@ fn what_goes_into_a_job_unchanged_stays_as_it_is_written() {
     assert_eq!(config.container.env["A"], Node::made(5));
     assert_eq!(config.container.args, None);
     assert!(config.retries.is_null());
+    for text in ["epsilon: ", "parents: "] {
+        let error = JobConfig::read(&job(text)).unwrap_err();
+        assert!(matches!(error, ConfigError::WrongType { .. }), "{text}");
+    }
+    assert!(JobConfig::read(&job("{schedule: '0 3 * * *', parents: }")).is_ok());
 }
