@@ -301,7 +301,8 @@ fn outcome(case: &Value, dir: &Path) -> Option<(&'static str, &'static str, Stri
     let system = paasta::load(&dir.join("etc")).unwrap().unwrap();
     let settings = Settings::read(&system, Path::new("/etc")).unwrap();
     let loaded = || {
-        let files = documents.service(text("service")).unwrap();
+        let nothing = ServiceDocuments::default();
+        let files = documents.service(text("service")).unwrap_or(&nothing);
         let (service, name) = (text("service"), text("instance"));
         let cluster = settings.cluster().unwrap();
         let instance = load::instance(files, Kind::Marathon, service, name, cluster)?;
