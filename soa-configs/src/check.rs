@@ -95,7 +95,7 @@ pub fn check(documents: &Documents, only: Option<&str>, now: &Zoned) -> Report {
         let Diagnostic { file, line, column, message, .. } = &finding.diagnostic;
         (file.clone(), *line, *column, message.clone())
     };
-    report.findings.sort_by_key(key);
+    report.findings.sort_by_cached_key(key);
     report.findings.dedup_by_key(|finding| key(finding));
     report
 }
@@ -148,7 +148,7 @@ fn broken(report: &mut Report, problem: &Problem) {
             check: "syntax",
             diagnostic: (**diagnostic).clone(),
         }),
-        None => report.add_whole(Severity::Error, "unreadable", &problem.file, &problem.one_line),
+        None => report.add_whole(Severity::Error, "unreadable", &problem.file, &problem.reason),
     }
 }
 

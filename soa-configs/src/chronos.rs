@@ -8,7 +8,7 @@ use crate::{
     load::Instance,
     merged::{ConfigError, Keys, shown},
     schedule::{Duration, Schedule},
-    time_variables,
+    time_variables::{self, Unparseable},
     yaml::{Map, Node, Value},
 };
 
@@ -57,7 +57,7 @@ fn is_integer(node: &Node) -> bool {
 }
 
 fn number(map: &Map, key: &'static str) -> Option<Complaint> {
-    let node = map.get(key)?;
+    let node = map.get(key).filter(|node| !node.is_null())?;
     if is_integer(node) || matches!(node.value, Value::Float(_)) {
         return None;
     }
@@ -71,10 +71,10 @@ fn security(map: &Map) -> Option<Complaint> {
     let Some(security) = node.as_map() else {
         return Some(complaint("security", "The specified security value is not a map".to_owned()));
     };
-    let firewall = security.get("outbound_firewall");
-    if firewall.is_some_and(|node| !matches!(node.as_text(), Some("block" | "monitor"))) {
-        let shown = firewall.map(shown).unwrap_or_default();
-        let message = format!("Unrecognized outbound_firewall value \"{shown}\"");
+    // Without a firewall, PaaSTA does not look at the other keys.
+    let firewall = security.get("outbound_firewall").filter(|node| !node.is_null())?;
+    if !matches!(firewall.as_text(), Some("block" | "monitor")) {
+        let message = format!("Unrecognized outbound_firewall value \"{}\"", shown(firewall));
         return Some(complaint("security", message));
     }
     let others = security.iter().filter(|entry| entry.key.as_text() != Some("outbound_firewall"));
@@ -149,10 +149,10 @@ fn parents(map: &Map) -> Option<Complaint> {
 
 fn command(map: &Map, now: &Zoned) -> Option<Complaint> {
     let node = map.get("cmd").filter(|node| !node.is_falsy())?;
-    let Some(command) = node.as_text() else {
-        return Some(complaint("cmd", format!("The specified cmd {} is not a text", shown(node))));
+    let error = match node.as_text() {
+        Some(command) => time_variables::render(command, now).err()?,
+        None => Unparseable(shown(node)),
     };
-    let error = time_variables::render(command, now).err()?;
     Some(complaint("cmd", error.to_string()))
 }
 
@@ -184,6 +184,16 @@ impl JobConfig {
     /// The first value that the tools could not work with.
     pub fn read(job: &Instance) -> Result<Self, ConfigError> {
         let keys = Keys(&job.merged);
+        // Null is no duration and no list; next to a schedule nobody looks at the parents.
+        let is_null = |key: &str| job.merged.get(key).is_some_and(Node::is_null);
+        let wrong =
+            |key: &str, expected| Err(ConfigError::WrongType { key: key.to_owned(), expected });
+        if is_null("epsilon") {
+            return wrong("epsilon", "a duration");
+        }
+        if is_null("parents") && keys.get("schedule").is_none() {
+            return wrong("parents", "a list");
+        }
         Ok(Self {
             container: Container::read(keys, Size::Usual)?,
             schedule: keys.optional_text("schedule")?,
@@ -196,3 +206,6 @@ impl JobConfig {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

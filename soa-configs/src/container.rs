@@ -38,19 +38,19 @@ pub struct Container {
     pub ulimit: BTreeMap<String, Ulimit>,
     /// In the order of the list.
     pub cap_add: Vec<String>,
-    /// In map order, defaults of the service first.
-    pub extra_docker_args: IndexMap<String, String>,
+    /// In map order, defaults of the service first; texts, or whatever is written.
+    pub extra_docker_args: IndexMap<String, Node>,
     /// `NONE`, `BRIDGE`, `HOST`, or as written. Default `BRIDGE`.
-    pub net: String,
+    pub net: Node,
     /// Exclusive with [`Self::args`].
     pub cmd: Option<Node>,
-    /// Default: none with `cmd`, else empty.
+    /// Default: none with `cmd`, else empty. `None` as well when null is written.
     pub args: Option<Node>,
-    /// In file order, without what PaaSTA adds.
-    pub env: IndexMap<String, String>,
+    /// In file order, without what PaaSTA adds. Marathon takes only texts.
+    pub env: IndexMap<String, Node>,
     pub extra_volumes: Vec<Volume>,
-    /// Default `default`.
-    pub pool: String,
+    /// As written. Default `default`.
+    pub pool: Node,
     /// Replaces all computed ones, be it empty.
     pub constraints: Option<Vec<Vec<String>>>,
     pub extra_constraints: Vec<Vec<String>>,
@@ -58,7 +58,7 @@ pub struct Container {
     pub deploy_blacklist: Vec<(String, String)>,
     /// `[attribute, [value, ..]]`.
     pub deploy_whitelist: Option<(String, Vec<String>)>,
-    /// Over `monitoring.yaml`.
+    /// Over `monitoring.yaml`. What is no map counts as empty: no app is refused for it.
     pub monitoring: Map,
 }
 
@@ -73,6 +73,7 @@ pub(crate) enum Size {
 impl Container {
     pub(crate) fn read(keys: Keys<'_>, size: Size) -> Result<Self, ConfigError> {
         let (cmd, args) = command(keys)?;
+        let constraints = keys.constraints("constraints")?;
         let (cpus, mem): (Value, Value) = match size {
             Size::Usual => (Value::Float(0.25), Value::from(1024)),
             Size::Interactive => (Value::from(4), Value::from(10_240)),
@@ -80,32 +81,35 @@ impl Container {
         Ok(Self {
             cpus: keys.number("cpus", cpus)?,
             mem: keys.number("mem", mem)?,
-            disk: keys.number("disk", 1024)?,
+            disk: keys.float("disk", 1024)?,
             cfs_period_us: keys.number("cfs_period_us", 100_000)?,
             cpu_burst_pct: keys.number("cpu_burst_pct", 900)?,
             ulimit: ulimit(keys)?,
-            cap_add: keys.texts("cap_add")?,
-            extra_docker_args: keys.text_map("extra_docker_args")?,
-            net: net(&keys.text("net", "bridge")?),
+            cap_add: keys.items("cap_add")?.iter().map(merged::shown).collect(),
+            extra_docker_args: extra_docker_args(keys)?,
+            net: net(keys.written("net", "bridge"))?,
             cmd,
             args,
-            env: keys.text_map("env")?,
+            env: keys.by_name("env")?,
             extra_volumes: keys.volumes("extra_volumes")?,
-            pool: keys.text("pool", "default")?,
-            constraints: keys.constraints("constraints")?,
-            extra_constraints: keys.constraints("extra_constraints")?.unwrap_or_default(),
+            pool: keys.written("pool", "default"),
+            extra_constraints: extra_constraints(keys, constraints.is_some())?,
+            constraints,
             deploy_blacklist: keys.blacklist("deploy_blacklist")?,
             deploy_whitelist: keys.whitelist("deploy_whitelist")?,
-            monitoring: keys.map("monitoring", Map::default)?,
+            monitoring: keys.get("monitoring").and_then(Node::as_map).cloned().unwrap_or_default(),
         })
     }
 }
 
 /// As Marathon writes them.
-fn net(written: &str) -> String {
-    match written {
-        "none" | "bridge" | "host" => written.to_uppercase(),
-        _ => written.to_owned(),
+fn net(written: Node) -> Result<Node, ConfigError> {
+    match (&written.value, written.as_text()) {
+        (_, Some(known @ ("none" | "bridge" | "host"))) => Ok(Node::made(known.to_uppercase())),
+        (Value::List(_) | Value::Map(_) | Value::Set(_), _) => {
+            Err(ConfigError::WrongType { key: "net".to_owned(), expected: "a text" })
+        }
+        _ => Ok(written),
     }
 }
 
@@ -116,22 +120,47 @@ fn command(keys: Keys<'_>) -> Result<(Option<Node>, Option<Node>), ConfigError> 
         (Some(_), Some(_)) => Err(ConfigError::InvalidInstanceConfig(
             "Instance configuration can specify cmd or args, but not both.".to_owned(),
         )),
-        (None, None) => Ok((None, Some(Node::made(Vec::new())))),
+        // Where null is written it stays null.
+        (None, None) => {
+            Ok((None, Some(keys.written("args", Vec::new())).filter(|args| !args.is_null())))
+        }
         _ => Ok((cmd, args)),
+    }
+}
+
+/// Nothing at all, in whatever form, is none.
+fn extra_docker_args(keys: Keys<'_>) -> Result<IndexMap<String, Node>, ConfigError> {
+    match keys.get("extra_docker_args") {
+        Some(node) if !node.is_falsy() => keys.by_name("extra_docker_args"),
+        _ => Ok(IndexMap::new()),
+    }
+}
+
+/// Null is refused unless they do not count, as everything else is computed onto them.
+fn extra_constraints(keys: Keys<'_>, are_replaced: bool) -> Result<Vec<Vec<String>>, ConfigError> {
+    let key = "extra_constraints";
+    match keys.constraints(key)? {
+        Some(constraints) => Ok(constraints),
+        None if are_replaced => Ok(Vec::new()),
+        None => keys.items(key).map(|_| Vec::new()),
     }
 }
 
 fn ulimit(keys: Keys<'_>) -> Result<BTreeMap<String, Ulimit>, ConfigError> {
     let map = keys.map("ulimit", Map::default)?;
     let mut limits = BTreeMap::new();
-    for (name, entry) in map.texts() {
+    for entry in map.iter() {
+        let name = merged::shown(&entry.key);
         let limit = Keys(merged::expect_map("ulimit", &entry.value)?);
         let Some(soft) = limit.get("soft").cloned() else {
             return Err(ConfigError::InvalidInstanceConfig(format!(
                 "soft limit missing in ulimit configuration for {name}."
             )));
         };
-        limits.insert(name.to_owned(), Ulimit { soft, hard: limit.get("hard").cloned() });
+        merged::number("ulimit", &soft)?;
+        let hard = limit.get("hard").cloned();
+        hard.as_ref().map_or(Ok(()), |hard| merged::number("ulimit", hard))?;
+        limits.insert(name, Ulimit { soft, hard });
     }
     Ok(limits)
 }

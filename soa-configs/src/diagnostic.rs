@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    file::{Shown, one_line},
+    file::{Shown, moves_cursor, one_line},
     values::shortened_to,
     yaml::{Fault, Span},
 };
@@ -68,16 +68,42 @@ impl Diagnostic {
 
 /// The line of a span, cut to what is around it, without characters that move a cursor.
 fn excerpt(text: &str, span: Span) -> (String, (usize, usize)) {
-    let number = (span.line as usize).saturating_sub(1);
-    let line = text.split('\n').nth(number).unwrap_or_default().trim_end_matches('\r');
-    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    let ends = ['\n', '\r', '\u{85}'];
     let column = (span.column as usize).saturating_sub(1);
-    let from = column.saturating_sub(MAX_EXCERPT / 2);
-    let shown: String = line.chars().skip(from).take(MAX_EXCERPT).map(visible).collect();
+    // A line may be as long as the file, and have a fault in every second character.
+    let (before, after) = match text.split_at_checked(span.start as usize) {
+        Some((before, after)) if span.start > 0 => (before, after),
+        _ => {
+            let number = (span.line as usize).saturating_sub(1);
+            let line = lines(text).nth(number).unwrap_or_default();
+            let at = line.char_indices().nth(column).map_or(line.len(), |(at, _)| at);
+            line.split_at(at)
+        }
+    };
+    let back = before.chars().rev().take(column.min(MAX_EXCERPT / 2));
+    let mut shown: Vec<char> = back.take_while(|c| !ends.contains(c)).collect();
+    shown.reverse();
+    let at = shown.len();
+    shown.extend(after.chars().take_while(|c| !ends.contains(c)).take(MAX_EXCERPT - at));
     let marked = text.get(span.range()).unwrap_or_default();
-    let marked = marked.split('\n').next().unwrap_or_default().trim_end().chars().count();
-    let left = shown.chars().count().saturating_sub(column - from);
-    (shown, (column - from, marked.min(left).max(1)))
+    let marked = marked.chars().take(MAX_EXCERPT).take_while(|c| !ends.contains(c));
+    let marked = marked.collect::<String>().trim_end().chars().count();
+    let left = shown.len() - at;
+    let visible = |c: char| if moves_cursor(c) { ' ' } else { c };
+    (shown.into_iter().map(visible).collect(), (at, marked.min(left).max(1)))
+}
+
+/// The lines of a text as YAML divides it: by CR, LF, both, or NEL.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = text.find(['\n', '\r', '\u{85}']) else { return rest.take() };
+        let (line, after) = text.split_at(end);
+        let ends = ["\r\n", "\n", "\r", "\u{85}"];
+        rest = ends.into_iter().find_map(|end| after.strip_prefix(end));
+        Some(line)
+    })
 }
 
 impl fmt::Display for Diagnostic {
@@ -136,8 +162,16 @@ mod tests {
     }
 
     #[test]
+    fn the_line_is_found_whatever_ends_the_others() {
+        for end in ["\n", "\r", "\r\n", "\u{85}"] {
+            let shown = shown(&format!("a: 1{end}b: 2{end}c: 2014-02-30{end}d: 1{end}"));
+            assert!(shown.contains("\n3 | c: 2014-02-30\n  |    ^^^^^^^^^^"), "{end:?}: {shown}");
+        }
+    }
+
+    #[test]
     fn nothing_of_a_file_can_move_the_cursor() {
-        let shown = shown("a: \u{1b}[2J\n");
-        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+        let shown = shown("a: \u{1b}[2J\n") + &shown("\"\u{202e}b\": [");
+        assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown:?}");
     }
 }

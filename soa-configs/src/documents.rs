@@ -8,17 +8,17 @@ mod follow;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 pub use self::follow::Follower;
 use crate::{
-    file::{FileError, Problem},
+    file::{self, FileError, Problem},
     json,
     tree::{self, Unreadable},
-    watched::Watched,
+    watched::{Trust, Watched},
     yaml::{self, Node},
 };
 
@@ -58,6 +58,8 @@ impl Document {
 pub struct ServiceDocuments {
     dir: PathBuf,
     files: BTreeMap<String, Watched<Document>>,
+    /// A directory of it cannot be listed, so there may be files of which nothing is known.
+    unlisted: Option<Problem>,
 }
 
 /// All files of a soa-configs directory.
@@ -94,6 +96,10 @@ impl Documents {
     /// # Errors
     /// When the directory cannot be listed: all that was known stands.
     pub fn refresh(&mut self) -> Result<Look, Unreadable> {
+        self.look(Trust::SecondLook)
+    }
+
+    fn look(&mut self, trust: Trust) -> Result<Look, Unreadable> {
         let listed = tree::list(&self.soa_dir)
             .map_err(|source| Unreadable { dir: self.soa_dir.clone(), source })?;
         let known = self.services.keys().cloned();
@@ -104,7 +110,7 @@ impl Documents {
             .collect();
         let mut all = Look::default();
         for name in names {
-            let look = self.refresh_service(&name);
+            let look = self.look_at_service(&name, trust);
             all.files_read += look.files_read;
             all.doubts.extend(look.doubts);
         }
@@ -113,16 +119,20 @@ impl Documents {
 
     /// Looks at one service, of which a hint says that it changed.
     pub fn refresh_service(&mut self, name: &str) -> Look {
+        self.look_at_service(name, Trust::SecondLook)
+    }
+
+    fn look_at_service(&mut self, name: &str, trust: Trust) -> Look {
         let dir = self.soa_dir.join(name);
         let service = self.services.entry(name.to_owned()).or_default();
-        let look = service.refresh(&dir);
-        if service.files.is_empty() {
+        let look = service.look(&dir, trust);
+        if service.files.is_empty() && service.unlisted.is_none() {
             self.services.remove(name);
         }
         look
     }
 
-    /// The services that have files, by name.
+    /// The services that have files, or of which it is not known, by name.
     pub fn services(&self) -> impl Iterator<Item = (&str, &ServiceDocuments)> {
         self.services.iter().map(|(name, service)| (name.as_str(), service))
     }
@@ -162,9 +172,20 @@ impl ServiceDocuments {
         })
     }
 
-    /// Files that are broken now.
+    /// Files that are broken now, and directories that cannot be listed.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.files.values().filter_map(|watched| watched.problem.as_ref())
+        let files = self.files.values().filter_map(|watched| watched.problem.as_ref());
+        self.unlisted.iter().chain(files)
+    }
+
+    /// What is wrong with a file as it is now.
+    #[must_use]
+    pub fn problem(&self, name: &str) -> Option<&Problem> {
+        self.files.get(name)?.problem.as_ref()
+    }
+
+    fn doubts(&self) -> usize {
+        self.files.values().filter(|watched| watched.doubt().is_some()).count()
     }
 
     /// The directory of the service.
@@ -173,19 +194,16 @@ impl ServiceDocuments {
         &self.dir
     }
 
-    fn refresh(&mut self, dir: &Path) -> Look {
+    fn look(&mut self, dir: &Path, trust: Trust) -> Look {
         dir.clone_into(&mut self.dir);
-        let known = self.files.keys().cloned();
-        let names: BTreeSet<String> = match list(dir) {
-            Ok(listed) => listed.into_iter().chain(known).collect(),
-            // What is there cannot be known; what is known to be there can be looked at.
-            Err(_) => known.collect(),
-        };
+        let mut names: BTreeSet<String> = self.files.keys().cloned().collect();
+        // What is there cannot be known then; what is known to be there can be looked at.
+        self.unlisted = list(dir, &mut names).err().map(|error| error.problem());
         let mut look = Look::default();
         for name in names {
             let file = dir.join(&name);
             let watched = self.files.entry(name).or_default();
-            look.files_read += watched.refresh(file, Document::parse);
+            look.files_read += watched.look(file, trust, Document::parse);
             look.doubts.extend(watched.doubt());
         }
         self.files.retain(|_, watched| !watched.is_gone());
@@ -193,29 +211,35 @@ impl ServiceDocuments {
     }
 }
 
-/// The names of the files that the tools read.
-fn list(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
+/// Adds the names of the files that the tools read.
+///
+/// # Errors
+/// A directory that cannot be listed; what can be is added all the same.
+fn list(dir: &Path, names: &mut BTreeSet<String>) -> Result<(), Unreadable> {
+    let mut secrets = Ok(());
+    for name in entries(dir)? {
         if name.ends_with(".yaml") || matches!(name.as_str(), "deployments.json" | "port" | "vip") {
-            names.push(name);
+            names.insert(name);
         } else if name == "secrets" {
-            names.extend(secrets(&dir.join(name))?);
+            let found = entries(&dir.join(&name));
+            secrets = found.map(|found| {
+                let found = found.into_iter().filter(|name| name.ends_with(".json"));
+                names.extend(found.map(|name| format!("secrets/{name}")));
+            });
         }
     }
-    Ok(names)
+    secrets
 }
 
-fn secrets(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".json") {
-            names.push(format!("secrets/{name}"));
-        }
+/// The names in a directory; none if it is not there, or something else is.
+fn entries(dir: &Path) -> Result<Vec<String>, Unreadable> {
+    let listed = fs::read_dir(dir).and_then(|entries| {
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    });
+    match listed {
+        Err(error) if file::is_missing(&error) => Ok(Vec::new()),
+        listed => listed.map_err(|source| Unreadable { dir: dir.to_owned(), source }),
     }
-    Ok(names)
 }
 
 #[cfg(test)]

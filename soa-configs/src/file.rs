@@ -73,6 +73,18 @@ impl FileError {
         }
     }
 
+    /// What is wrong, without the file.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Read { source, .. } => format!("cannot be read: {source}"),
+            Self::NotRegular { .. } => "is not a regular file".to_owned(),
+            Self::TooLarge { .. } => "is larger than 1 MiB".to_owned(),
+            Self::NotText { .. } => "is not UTF-8 text".to_owned(),
+            Self::Fault(diagnostic) => diagnostic.message.clone(),
+            Self::Invalid { reason, .. } => reason.clone(),
+        }
+    }
+
     fn with_cause(&self) -> String {
         match std::error::Error::source(self) {
             Some(cause) => format!("{self}: {cause}"),
@@ -90,6 +102,8 @@ pub struct Problem {
     pub message: String,
     /// For logs: file, place and fault, always one line.
     pub one_line: String,
+    /// What is wrong, without file and place.
+    pub reason: String,
     /// The same in its parts, of a fault in a text.
     pub diagnostic: Option<Box<Diagnostic>>,
 }
@@ -97,8 +111,8 @@ pub struct Problem {
 impl Problem {
     /// A fault that has no place in a text.
     pub(crate) fn new(file: &Path, message: String) -> Self {
-        let one_line = message.clone();
-        Self { file: file.to_owned(), message, one_line, diagnostic: None }
+        let (one_line, reason) = (message.clone(), message.clone());
+        Self { file: file.to_owned(), message, one_line, reason, diagnostic: None }
     }
 }
 
@@ -108,6 +122,7 @@ impl From<&FileError> for Problem {
             file: error.file().to_owned(),
             message: error.with_cause(),
             one_line: error.one_line(),
+            reason: error.reason(),
             diagnostic: match error {
                 FileError::Fault(diagnostic) => Some(diagnostic.clone()),
                 _ => None,
@@ -138,7 +153,7 @@ impl Stamp {
 }
 
 /// A path below something that is no directory does not exist either.
-fn is_missing(error: &io::Error) -> bool {
+pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
@@ -179,9 +194,15 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Writes control characters as escapes.
+/// Control characters, ends of lines, and what turns the direction of a text.
+pub(crate) fn moves_cursor(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Writes characters that move a cursor as escapes.
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
-    let control = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let control = moves_cursor;
     if !text.contains(control) {
         return Cow::Borrowed(text);
     }

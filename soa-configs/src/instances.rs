@@ -145,8 +145,9 @@ fn instances(
 
 fn said(input: Input<'_>, service: &str) -> Result<Said, Fault> {
     let mut fields = Fields::new(input)?;
-    let deploy_group =
-        fields.read("deploy_group", |input| values::parsed(input, |t| DeployGroup::parse(&t)));
+    let deploy_group = fields.read("deploy_group", |input| {
+        values::parsed(input, |t| DeployGroup::parse(&t).map_err(|e| e.to_string()))
+    });
     let container_port = fields.read("container_port", values::port);
     let nerve_ns = fields.read("nerve_ns", |input| {
         values::parsed(input, |text| match text.is_empty() {

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::{
     Cluster,
     documents::{Document, ServiceDocuments},
-    instances::deploy_group::DeployGroup,
+    instances::deploy_group::{DeployGroup, Unformattable},
     yaml::{Entry, Map, Node, Value},
 };
 
@@ -64,6 +64,9 @@ pub enum LoadError {
     /// A key that must be there is missing.
     #[error("`{0}` is missing")]
     MissingKey(String),
+    /// A text is not of the form that it must have.
+    #[error("{0}")]
+    BadValue(String),
 }
 
 /// One instance as it is written, its service's defaults below it.
@@ -85,11 +88,23 @@ impl fmt::Display for Instance {
     }
 }
 
-/// What a document says; nothing is an empty map, as the tools have it.
-fn content(document: Option<&Document>) -> Node {
-    match document {
-        Some(document) if !document.node.is_falsy() => document.node.clone(),
-        _ => Node::empty_map(),
+/// What a file says; nothing is an empty map, as the tools have it.
+fn content(files: &ServiceDocuments, name: &str) -> Result<Node, LoadError> {
+    match known(files, name)? {
+        Some(document) if !document.node.is_falsy() => Ok(document.node.clone()),
+        _ => Ok(Node::empty_map()),
+    }
+}
+
+/// A file as it was last understood. `None`: there is none. One that never was understood may say
+/// anything, so nothing is made of its service.
+fn known<'d>(files: &'d ServiceDocuments, name: &str) -> Result<Option<&'d Document>, LoadError> {
+    match files.get(name) {
+        Some(document) => Ok(Some(document)),
+        None => match files.problem(name) {
+            Some(problem) => Err(LoadError::Broken(problem.one_line.clone())),
+            None => Ok(None),
+        },
     }
 }
 
@@ -97,7 +112,7 @@ fn content(document: Option<&Document>) -> Node {
 /// `service.yaml`, whole.
 ///
 /// # Errors
-/// When `service.yaml` is no map.
+/// When one of the files cannot be understood, or `service.yaml` is no map.
 pub fn general(files: &ServiceDocuments) -> Result<Map, LoadError> {
     let mut general = Map::default();
     let text = |name: &str| files.get(name).and_then(|document| document.node.as_text());
@@ -112,9 +127,9 @@ pub fn general(files: &ServiceDocuments) -> Result<Map, LoadError> {
         ("smartstack", "smartstack.yaml"),
         ("dependencies", "dependencies.yaml"),
     ] {
-        general.set(key, content(files.get(file)));
+        general.set(key, content(files, file)?);
     }
-    let service = content(files.get("service.yaml"));
+    let service = content(files, "service.yaml")?;
     let Some(map) = service.as_map() else {
         return Err(LoadError::WrongType("service.yaml: expected a map".to_owned()));
     };
@@ -146,27 +161,27 @@ pub fn instance(
     instance: &str,
     cluster: &Cluster,
 ) -> Result<Instance, LoadError> {
+    let mut merged = general(files)?;
+    let file = content(files, &kind.file(cluster))?;
     if instance.starts_with('_') {
         return Err(LoadError::InvalidJobName(format!(
             "Unable to load {} job config for {service}.{instance} as instance name starts with '_'",
             kind.as_str()
         )));
     }
-    let section = section(files, kind, service, instance, cluster)?;
-    let mut merged = general(files)?;
-    merged.merge(section);
+    merged.merge(section(&file, files, kind, instance, cluster)?);
     let deploy_group = deploy_group(&merged, service, instance, cluster)?;
     let (service, instance) = (service.to_owned(), instance.to_owned());
     Ok(Instance { kind, service, instance, cluster: cluster.clone(), merged, deploy_group })
 }
 
-fn section<'d>(
-    files: &'d ServiceDocuments,
+fn section<'n>(
+    file: &'n Node,
+    files: &ServiceDocuments,
     kind: Kind,
-    service: &str,
     instance: &str,
     cluster: &Cluster,
-) -> Result<&'d Map, LoadError> {
+) -> Result<&'n Map, LoadError> {
     let name = kind.file(cluster);
     let missing = || {
         LoadError::NoConfiguration(match kind {
@@ -179,18 +194,14 @@ fn section<'d>(
             }
         })
     };
-    let Some(document) = files.get(&name) else {
-        let broken = files.problems().find(|problem| problem.file.ends_with(&name));
-        return Err(broken.map_or_else(missing, |p| LoadError::Broken(p.one_line.clone())));
-    };
-    let wrong =
-        |what: &str| LoadError::WrongType(format!("{service}/{name}: {what}: expected a map"));
-    let node = content(Some(document));
-    if node.as_map().is_none() {
-        return Err(wrong("the file"));
+    let wrong = |what: &str| LoadError::WrongType(format!("{name}: {what}: expected a map"));
+    // As the tools look for a name in a list: found, it leads nowhere.
+    if let Some(list) = file.as_list() {
+        let is_listed = list.iter().any(|item| item.as_text() == Some(instance));
+        return Err(if is_listed { wrong("the file") } else { missing() });
     }
-    let entry = document.node.as_map().and_then(|map| map.get(instance));
-    entry.ok_or_else(missing)?.as_map().ok_or_else(|| wrong(instance))
+    let map = file.as_map().ok_or_else(|| wrong("the file"))?;
+    map.get(instance).ok_or_else(missing)?.as_map().ok_or_else(|| wrong(instance))
 }
 
 fn deploy_group(
@@ -207,7 +218,8 @@ fn deploy_group(
     };
     match DeployGroup::parse(text) {
         Ok(group) => Ok(group.expand(cluster, service, instance)),
-        Err(_) => Err(LoadError::MissingKey(text.to_owned())),
+        Err(Unformattable::Unknown(name)) => Err(LoadError::MissingKey(name)),
+        Err(error) => Err(LoadError::BadValue(error.to_string())),
     }
 }
 

@@ -6,7 +6,6 @@
 pub use crate::merged::ConfigError;
 use crate::{
     container::{Container, Size},
-    documents::ServiceDocuments,
     load::Instance,
     merged::{self, Keys},
     yaml::{Map, Node, Value},
@@ -22,8 +21,8 @@ pub struct ServiceNamespace {
     pub is_in_smartstack: bool,
     /// The location type by which tasks are spread. Default `region`.
     pub discover: String,
-    /// Default `/status`.
-    pub healthcheck_uri: String,
+    /// As written. Default `/status`.
+    pub healthcheck_uri: Node,
 }
 
 /// How Marathon asks for health.
@@ -31,10 +30,10 @@ pub struct ServiceNamespace {
 pub struct HealthCheck {
     /// `cmd`, `tcp`, `http` or `https`.
     pub mode: String,
-    /// Of the mode `cmd`.
-    pub command: Option<String>,
-    /// Of `http` and `https`.
-    pub uri: String,
+    /// Of the mode `cmd`, as written.
+    pub command: Option<Node>,
+    /// Of `http` and `https`, as written.
+    pub uri: Node,
     /// Seconds, as written. Default 60.
     pub grace_period: Node,
     /// Seconds, as written. Default 10.
@@ -46,15 +45,18 @@ pub struct HealthCheck {
 }
 
 /// A Marathon instance.
+///
+/// What only the deployment, the autoscaler or the checks use is read when it is asked for: a wrong
+/// value there keeps nobody from making the app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarathonConfig {
     pub container: Container,
-    /// Wanted tasks when [`Self::max_instances`] is absent. Default 1.
-    pub instances: i64,
-    /// Lower limit when autoscaled. Default 1.
-    pub min_instances: i64,
+    /// Wanted tasks when [`Self::max_instances`] is absent, as written. Default 1.
+    pub instances: Node,
+    /// Lower limit when autoscaled, as written. Default 1.
+    pub min_instances: Node,
     /// Present: autoscaled, up to this.
-    pub max_instances: Option<i64>,
+    pub max_instances: Option<Node>,
     /// As written. Default 2.
     pub backoff_factor: Node,
     /// Seconds, as written. Default 300.
@@ -67,33 +69,17 @@ pub struct MarathonConfig {
     pub container_port: Node,
     /// As written. Default 0: any.
     pub host_port: Node,
-    /// Counts for the replication check only.
-    pub monitoring_blacklist: Vec<(String, String)>,
     /// As written.
     pub accepted_resource_roles: Option<Node>,
     /// `None`: there is none.
     pub health_check: Option<HealthCheck>,
-    /// Default `crossover`.
-    pub bounce_method: String,
-    /// Default `{check_haproxy: true}` in SmartStack, else empty.
-    pub bounce_health_params: Map,
-    /// Above 0 and up to 1. Default 1.0.
+    /// Above 0 and up to 1, as written. Default 1.0.
     pub bounce_margin_factor: Node,
-    /// Higher ones are bounced first. Default 0.
-    pub bounce_priority: i64,
-    /// Default `hacheck` in SmartStack, else `noop`.
-    pub drain_method: String,
-    /// Default `{delay: 60}` in SmartStack, else empty.
-    pub drain_method_params: Map,
-    /// Percent. Default 50.
+    /// Percent, as written. Default 50.
     pub replication_threshold: Node,
-    /// Over its defaults.
-    pub autoscaling: Map,
-    /// Index of the group of Marathon servers. Default: by hash.
-    pub marathon_shard: Option<i64>,
-    /// Indexes of the groups that may still hold old apps. Default: by hash.
-    pub previous_marathon_shards: Option<Vec<i64>>,
     pub namespace: ServiceNamespace,
+    /// All keys.
+    merged: Map,
 }
 
 impl MarathonConfig {
@@ -101,68 +87,168 @@ impl MarathonConfig {
     ///
     /// # Errors
     /// The first rule that is broken, see [`ConfigError`].
-    pub fn read(instance: &Instance, files: &ServiceDocuments) -> Result<Self, ConfigError> {
+    pub fn read(instance: &Instance) -> Result<Self, ConfigError> {
         let keys = Keys(&instance.merged);
         let registrations = registrations(instance, keys)?;
         let nerve_namespace = second_part(registrations.first().map_or("", String::as_str))?;
-        let namespace = namespace(files, &nerve_namespace)?;
-        let in_smartstack = namespace.is_in_smartstack;
+        let namespace = namespace(keys, &nerve_namespace)?;
+        let container = Container::read(keys, Size::Usual)?;
+        // PaaSTA looks for references to secrets in every value.
+        for value in container.env.values() {
+            merged::expect_text("env", value)?;
+        }
+        let max_instances = keys.get("max_instances").cloned();
+        let limits = ["max_instances", "min_instances"];
+        for key in if max_instances.is_some() { &limits[..] } else { &["instances"] } {
+            keys.number(key, 1)?;
+        }
         Ok(Self {
-            container: Container::read(keys, Size::Usual)?,
-            instances: keys.whole("instances", 1)?,
-            min_instances: keys.whole("min_instances", 1)?,
-            max_instances: keys.optional_whole("max_instances")?,
+            container,
+            instances: keys.written("instances", 1),
+            min_instances: keys.written("min_instances", 1),
+            max_instances,
             backoff_factor: keys.written("backoff_factor", 2),
             max_launch_delay_seconds: keys.written("max_launch_delay_seconds", 300),
             registrations,
             nerve_namespace,
             container_port: keys.written("container_port", 8888),
             host_port: keys.written("host_port", 0),
-            monitoring_blacklist: keys.blacklist("monitoring_blacklist")?,
             accepted_resource_roles: keys.get("accepted_resource_roles").cloned(),
             health_check: health_check(keys, &namespace)?,
-            bounce_method: keys.text("bounce_method", "crossover")?,
-            bounce_health_params: keys.map("bounce_health_params", || {
-                default_params(in_smartstack, "check_haproxy", true.into())
-            })?,
             bounce_margin_factor: keys.written("bounce_margin_factor", 1.0),
-            bounce_priority: keys.whole("bounce_priority", 0)?,
-            drain_method: keys
-                .text("drain_method", if in_smartstack { "hacheck" } else { "noop" })?,
-            drain_method_params: keys
-                .map("drain_method_params", || default_params(in_smartstack, "delay", 60.into()))?,
             replication_threshold: keys.written("replication_threshold", 50),
-            autoscaling: autoscaling(keys)?,
-            marathon_shard: keys.optional_whole("marathon_shard")?,
-            previous_marathon_shards: keys.wholes("previous_marathon_shards")?,
             namespace,
+            merged: instance.merged.clone(),
         })
     }
 
     /// The wanted number of tasks, whether or not it is to run; `scaled` is what the autoscaler wrote.
     #[must_use]
-    pub fn count(&self, scaled: Option<i64>) -> i64 {
-        match self.max_instances {
-            None => self.instances,
-            Some(most) => self.min_instances.max(most.min(scaled.unwrap_or(most))),
+    pub fn count(&self, scaled: Option<i64>) -> Node {
+        match (&self.max_instances, scaled) {
+            (None, _) => self.instances.clone(),
+            (Some(most), None) => most.clone(),
+            (Some(most), Some(scaled)) => {
+                let scaled = Node::made(scaled);
+                let limited = if size(&scaled) < size(most) { &scaled } else { most };
+                let least = &self.min_instances;
+                if size(limited) > size(least) { limited.clone() } else { least.clone() }
+            }
         }
     }
-}
 
-fn default_params(in_smartstack: bool, key: &str, value: Value) -> Map {
-    let entry = in_smartstack.then(|| (key, Node::made(value)));
-    entry.into_iter().collect()
-}
-
-fn registrations(instance: &Instance, keys: Keys<'_>) -> Result<Vec<String>, ConfigError> {
-    let listed = keys.texts("registrations")?;
-    if !listed.is_empty() {
-        return Ok(listed);
+    /// Default `crossover`.
+    ///
+    /// # Errors
+    /// As all that follow: when it is of another kind.
+    pub fn bounce_method(&self) -> Result<String, ConfigError> {
+        Keys(&self.merged).text("bounce_method", "crossover")
     }
-    let name = match keys.get("nerve_ns").and_then(Node::as_text) {
-        Some(name) if !name.is_empty() => name,
-        _ => &instance.instance,
+
+    /// Default `{check_haproxy: true}` in SmartStack, else empty.
+    ///
+    /// # Errors
+    /// See [`Self::bounce_method`].
+    pub fn bounce_health_params(&self) -> Result<Map, ConfigError> {
+        self.params("bounce_health_params", "check_haproxy", true.into())
+    }
+
+    /// Higher ones are bounced first. Default 0.
+    ///
+    /// # Errors
+    /// See [`Self::bounce_method`].
+    pub fn bounce_priority(&self) -> Result<i64, ConfigError> {
+        Keys(&self.merged).whole("bounce_priority", 0)
+    }
+
+    /// Default `hacheck` in SmartStack, else `noop`.
+    ///
+    /// # Errors
+    /// See [`Self::bounce_method`].
+    pub fn drain_method(&self) -> Result<String, ConfigError> {
+        let default = if self.namespace.is_in_smartstack { "hacheck" } else { "noop" };
+        Keys(&self.merged).text("drain_method", default)
+    }
+
+    /// Default `{delay: 60}` in SmartStack, else empty.
+    ///
+    /// # Errors
+    /// See [`Self::bounce_method`].
+    pub fn drain_method_params(&self) -> Result<Map, ConfigError> {
+        self.params("drain_method_params", "delay", 60.into())
+    }
+
+    /// Over its defaults.
+    ///
+    /// # Errors
+    /// See [`Self::bounce_method`].
+    pub fn autoscaling(&self) -> Result<Map, ConfigError> {
+        let mut map: Map = [
+            ("metrics_provider", Node::made("mesos_cpu")),
+            ("decision_policy", Node::made("proportional")),
+            ("setpoint", Node::made(0.8)),
+        ]
+        .into_iter()
+        .collect();
+        map.merge(&Keys(&self.merged).map("autoscaling", Map::default)?);
+        Ok(map)
+    }
+
+    /// Counts for the replication check only.
+    ///
+    /// # Errors
+    /// See [`Self::bounce_method`].
+    pub fn monitoring_blacklist(&self) -> Result<Vec<(String, String)>, ConfigError> {
+        Keys(&self.merged).blacklist("monitoring_blacklist")
+    }
+
+    /// Index of the group of Marathon servers. Default: by hash.
+    ///
+    /// # Errors
+    /// See [`Self::bounce_method`].
+    pub fn marathon_shard(&self) -> Result<Option<i64>, ConfigError> {
+        Keys(&self.merged).optional_whole("marathon_shard")
+    }
+
+    /// Indexes of the groups that may still hold old apps. Default: by hash.
+    ///
+    /// # Errors
+    /// See [`Self::bounce_method`].
+    pub fn previous_marathon_shards(&self) -> Result<Option<Vec<i64>>, ConfigError> {
+        Keys(&self.merged).wholes("previous_marathon_shards")
+    }
+
+    fn params(&self, key: &str, default: &str, value: Value) -> Result<Map, ConfigError> {
+        let entry = self.namespace.is_in_smartstack.then(|| (default, Node::made(value)));
+        Keys(&self.merged).map(key, || entry.into_iter().collect())
+    }
+}
+
+/// Of a number; others were refused before.
+fn size(node: &Node) -> f64 {
+    match &node.value {
+        Value::Int(number) => number.to_f64().unwrap_or(f64::INFINITY),
+        Value::Float(number) => *number,
+        Value::Bool(value) => f64::from(u8::from(*value)),
+        _ => 0.0,
+    }
+}
+
+/// To the tools a text is a list of its letters, the first of which is no registration.
+fn registrations(instance: &Instance, keys: Keys<'_>) -> Result<Vec<String>, ConfigError> {
+    let listed = match keys.0.get("registrations") {
+        Some(node) => match node.as_text().map(|text| text.chars().next()) {
+            Some(Some(letter)) => return Err(ConfigError::InvalidJobName(letter.to_string())),
+            Some(None) => &[],
+            None => keys.items("registrations")?,
+        },
+        None => &[],
     };
+    if !listed.is_empty() {
+        let text = |item: &Node| merged::expect_text("registrations", item);
+        return listed.iter().map(text).collect();
+    }
+    let name = keys.0.get("nerve_ns").map_or_else(|| instance.instance.clone(), merged::shown);
     Ok(vec![format!("{}.{name}", instance.service)])
 }
 
@@ -174,10 +260,10 @@ fn second_part(registration: &str) -> Result<String, ConfigError> {
     }
 }
 
-fn namespace(files: &ServiceDocuments, name: &str) -> Result<ServiceNamespace, ConfigError> {
-    let empty = Map::default();
-    let document = files.get("smartstack.yaml").and_then(|document| document.node.as_map());
-    let keys = Keys(document.and_then(|map| map.get(name)?.as_map()).unwrap_or(&empty));
+/// `smartstack` is a key of the general configuration: that of `service.yaml` replaces the file.
+fn namespace(keys: Keys<'_>, name: &str) -> Result<ServiceNamespace, ConfigError> {
+    let all = Keys(&keys.map("smartstack", Map::default)?).map(name, Map::default)?;
+    let keys = Keys(&all);
     let is_in_smartstack = keys.get("proxy_port").is_some();
     let mode = match keys.get("mode") {
         None => is_in_smartstack.then(|| "http".to_owned()),
@@ -189,8 +275,8 @@ fn namespace(files: &ServiceDocuments, name: &str) -> Result<ServiceNamespace, C
     Ok(ServiceNamespace {
         mode,
         is_in_smartstack,
-        discover: keys.text("discover", "region")?,
-        healthcheck_uri: keys.text("healthcheck_uri", "/status")?,
+        discover: merged::shown(&keys.written("discover", "region")),
+        healthcheck_uri: keys.written("healthcheck_uri", "/status"),
     })
 }
 
@@ -206,7 +292,7 @@ fn health_check(
     if !matches!(mode.as_str(), "cmd" | "tcp" | "http" | "https") {
         return Err(ConfigError::InvalidHealthcheckMode(mode));
     }
-    let command = keys.optional_text("healthcheck_cmd")?;
+    let command = keys.get("healthcheck_cmd").cloned();
     if mode == "cmd" && command.is_none() {
         return Err(ConfigError::InvalidInstanceConfig(
             "healthcheck mode 'cmd' requires a healthcheck_cmd to run".to_owned(),
@@ -215,7 +301,7 @@ fn health_check(
     Ok(Some(HealthCheck {
         mode,
         command,
-        uri: keys.text("healthcheck_uri", &namespace.healthcheck_uri)?,
+        uri: keys.written("healthcheck_uri", namespace.healthcheck_uri.value.clone()),
         grace_period: keys.written("healthcheck_grace_period_seconds", 60),
         interval: keys.written("healthcheck_interval_seconds", 10),
         timeout: keys.written("healthcheck_timeout_seconds", 10),
@@ -223,14 +309,5 @@ fn health_check(
     }))
 }
 
-fn autoscaling(keys: Keys<'_>) -> Result<Map, ConfigError> {
-    let mut map: Map = [
-        ("metrics_provider", Node::made("mesos_cpu")),
-        ("decision_policy", Node::made("proportional")),
-        ("setpoint", Node::made(0.8)),
-    ]
-    .into_iter()
-    .collect();
-    map.merge(&keys.map("autoscaling", Map::default)?);
-    Ok(map)
-}
+#[cfg(test)]
+mod tests;

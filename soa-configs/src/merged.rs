@@ -69,7 +69,7 @@ fn expect_list<'n>(key: &str, node: &'n Node) -> Result<&'n [Node], ConfigError>
     }
 }
 
-fn expect_text(key: &str, node: &Node) -> Result<String, ConfigError> {
+pub(crate) fn expect_text(key: &str, node: &Node) -> Result<String, ConfigError> {
     match node.as_text() {
         Some(text) => Ok(text.to_owned()),
         None => wrong(key, "a text"),
@@ -90,9 +90,16 @@ impl<'m> Keys<'m> {
     /// A number, as it is written.
     pub(crate) fn number(self, key: &str, default: impl Into<Value>) -> Result<Node, ConfigError> {
         let node = self.written(key, default);
-        match node.value {
-            Value::Int(_) | Value::Float(_) | Value::Bool(_) => Ok(node),
-            _ => wrong(key, "a number"),
+        number(key, &node).map(|()| node)
+    }
+
+    /// A number, also as a text: some of them go through Python's `float`.
+    pub(crate) fn float(self, key: &str, default: impl Into<Value>) -> Result<Node, ConfigError> {
+        let node = self.written(key, default);
+        let Some(text) = node.as_text() else { return number(key, &node).map(|()| node) };
+        match text.trim().parse::<f64>() {
+            Ok(float) => Ok(Node::made(float)),
+            Err(_) => bad(key, "a number"),
         }
     }
 
@@ -131,29 +138,28 @@ impl<'m> Keys<'m> {
         Ok(self.optional_text(key)?.unwrap_or_else(|| default.to_owned()))
     }
 
-    pub(crate) fn texts(self, key: &str) -> Result<Vec<String>, ConfigError> {
-        let Some(node) = self.get(key) else { return Ok(Vec::new()) };
-        expect_list(key, node)?.iter().map(|item| expect_text(key, item)).collect()
+    /// The items of a list, which may be absent but not null.
+    pub(crate) fn items(self, key: &str) -> Result<&'m [Node], ConfigError> {
+        self.0.get(key).map_or(Ok(&[]), |node| expect_list(key, node))
     }
 
-    /// A map whose values must be texts: numbers and booleans are refused, as PaaSTA's search for
-    /// secrets in them fails.
-    pub(crate) fn text_map(self, key: &str) -> Result<IndexMap<String, String>, ConfigError> {
-        let Some(node) = self.get(key) else { return Ok(IndexMap::new()) };
-        let entries = expect_map(key, node)?.iter();
-        entries.map(|entry| Ok((shown(&entry.key), expect_text(key, &entry.value)?))).collect()
-    }
-
+    /// A map, which may be absent but not null.
     pub(crate) fn map(self, key: &str, default: impl FnOnce() -> Map) -> Result<Map, ConfigError> {
-        match self.get(key) {
+        match self.0.get(key) {
             Some(node) => expect_map(key, node).cloned(),
             None => Ok(default()),
         }
     }
 
+    /// A map by name, its values as they are written.
+    pub(crate) fn by_name(self, key: &str) -> Result<IndexMap<String, Node>, ConfigError> {
+        let map = self.map(key, Map::default)?;
+        let entries = map.iter();
+        entries.map(|entry| Ok((expect_text(key, &entry.key)?, entry.value.clone()))).collect()
+    }
+
     pub(crate) fn volumes(self, key: &str) -> Result<Vec<Volume>, ConfigError> {
-        let Some(node) = self.get(key) else { return Ok(Vec::new()) };
-        expect_list(key, node)?.iter().map(|item| volume(key, item)).collect()
+        self.items(key)?.iter().map(|item| volume(key, item)).collect()
     }
 
     /// Lists of lists, everything turned into texts.
@@ -166,38 +172,61 @@ impl<'m> Keys<'m> {
             .map(Some)
     }
 
-    /// A list of `[attribute, value]`.
+    /// A list of `[attribute, value]`, which may be absent but not null.
     pub(crate) fn blacklist(self, key: &str) -> Result<Vec<(String, String)>, ConfigError> {
-        let Some(node) = self.get(key) else { return Ok(Vec::new()) };
-        let pairs = expect_list(key, node)?.iter();
-        pairs
-            .map(|pair| match expect_list(key, pair)? {
-                [kind, value] => Ok((shown(kind), shown(value))),
-                _ => bad(key, "pairs [attribute, value]"),
-            })
-            .collect()
+        let pairs = self.items(key)?.iter();
+        pairs.map(|pair| self::pair(key, "pairs [attribute, value]", pair)).collect()
     }
 
-    /// `[attribute, [value, ..]]`; an empty list is none.
+    /// `[attribute, [value, ..]]`.
     pub(crate) fn whitelist(self, key: &str) -> Result<Option<(String, Vec<String>)>, ConfigError> {
         let Some(node) = self.get(key) else { return Ok(None) };
-        match expect_list(key, node)? {
-            [] => Ok(None),
-            [kind, values] => {
+        match node.as_list() {
+            Some([kind, values]) => {
                 let values = expect_list(key, values)?.iter().map(shown).collect();
                 Ok(Some((shown(kind), values)))
             }
-            _ => bad(key, "[attribute, [value, ..]]"),
+            Some(_) => bad(key, "[attribute, [value, ..]]"),
+            // Of a text, the tools take the letters for items: those are hardly ever two.
+            None if node.as_text().is_some() => bad(key, "[attribute, [value, ..]]"),
+            None => wrong(key, "[attribute, [value, ..]]"),
         }
     }
 }
 
+/// Numbers, and booleans, which are numbers to Python.
+pub(crate) fn number(key: &str, node: &Node) -> Result<(), ConfigError> {
+    match node.value {
+        Value::Int(_) | Value::Float(_) | Value::Bool(_) => Ok(()),
+        _ => wrong(key, "a number"),
+    }
+}
+
+/// Two items. To the tools a text is a list of its letters, so it has the wrong length and not the
+/// wrong type.
+fn pair(key: &str, what: &'static str, node: &Node) -> Result<(String, String), ConfigError> {
+    if let Some(text) = node.as_text() {
+        let mut letters = text.chars().map(String::from);
+        return match (letters.next(), letters.next(), letters.next()) {
+            (Some(first), Some(second), None) => Ok((first, second)),
+            _ => bad(key, what),
+        };
+    }
+    match expect_list(key, node)? {
+        [first, second] => Ok((shown(first), shown(second))),
+        _ => bad(key, what),
+    }
+}
+
 fn volume(key: &str, node: &Node) -> Result<Volume, ConfigError> {
-    let keys = Keys(expect_map(key, node)?);
-    let part = |name: &'static str| match keys.get(name) {
+    let map = expect_map(key, node)?;
+    let part = |name: &'static str| match map.get(name) {
         Some(node) => expect_text(name, node),
         None => Err(ConfigError::MissingKey(name)),
     };
-    let (host_path, container_path) = (part("hostPath")?, part("containerPath")?);
-    Ok(Volume { host_path, container_path, mode: part("mode")? })
+    Ok(Volume {
+        container_path: part("containerPath")?,
+        host_path: part("hostPath")?,
+        mode: map.get("mode").map(shown),
+    })
 }

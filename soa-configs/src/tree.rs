@@ -133,9 +133,10 @@ impl Tree {
 }
 
 impl Unreadable {
-    fn problem(&self) -> Problem {
+    pub(crate) fn problem(&self) -> Problem {
         let message = format!("{self}: {}", self.source);
-        Problem::new(&self.dir, message)
+        let reason = format!("cannot be listed: {}", self.source);
+        Problem { reason, ..Problem::new(&self.dir, message) }
     }
 }
 

@@ -17,6 +17,15 @@ pub(crate) struct Watched<T> {
     pub(crate) problem: Option<Problem>,
 }
 
+/// Whether a look may believe that nothing is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// It comes long enough after the last one.
+    SecondLook,
+    /// It may come at once after the last one.
+    FirstLook,
+}
+
 /// Two ways for a file to say nothing. Who writes in place empties the file first; git removes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Nothing {
@@ -37,6 +46,16 @@ impl<T: Default + PartialEq> Watched<T> {
         file: PathBuf,
         parse: impl FnOnce(&Path, &str) -> Result<T, FileError>,
     ) -> usize {
+        self.look(file, Trust::SecondLook, parse)
+    }
+
+    /// The same, when it is not said that the last look is long enough ago.
+    pub(crate) fn look(
+        &mut self,
+        file: PathBuf,
+        trust: Trust,
+        parse: impl FnOnce(&Path, &str) -> Result<T, FileError>,
+    ) -> usize {
         if file != self.file {
             *self = Self { file, ..Self::default() };
         }
@@ -44,11 +63,11 @@ impl<T: Default + PartialEq> Watched<T> {
         match Stamp::of(&self.file) {
             Ok(Some(stamp)) if self.stamp == Some(stamp) => 0,
             Ok(Some(stamp)) => {
-                self.read(stamp, parse);
+                self.read(stamp, trust, parse);
                 1
             }
             Ok(None) => {
-                self.settle_for_nothing(Nothing::Gone, None, None);
+                self.settle_for_nothing(Nothing::Gone, trust, None, None);
                 0
             }
             Err(source) => {
@@ -58,14 +77,19 @@ impl<T: Default + PartialEq> Watched<T> {
         }
     }
 
-    fn read(&mut self, stamp: Stamp, parse: impl FnOnce(&Path, &str) -> Result<T, FileError>) {
+    fn read(
+        &mut self,
+        stamp: Stamp,
+        trust: Trust,
+        parse: impl FnOnce(&Path, &str) -> Result<T, FileError>,
+    ) {
         match file::read(&self.file).and_then(|text| parse(&self.file, &text)) {
             Ok(good) if good == T::default() => {
-                self.settle_for_nothing(Nothing::Empty, Some(stamp), Some(good));
+                self.settle_for_nothing(Nothing::Empty, trust, Some(stamp), Some(good));
             }
             Ok(good) => self.accept(Some(stamp), Some(good)),
             Err(error) if error.is_missing() => {
-                self.settle_for_nothing(Nothing::Gone, None, None);
+                self.settle_for_nothing(Nothing::Gone, trust, None, None);
             }
             // A change of permissions does not show in the stamp.
             Err(error @ FileError::Read { .. }) => self.fail(None, &error),
@@ -74,8 +98,15 @@ impl<T: Default + PartialEq> Watched<T> {
     }
 
     /// Believes that nothing is there, if nothing was known or the last look saw the same.
-    fn settle_for_nothing(&mut self, nothing: Nothing, stamp: Option<Stamp>, good: Option<T>) {
-        if self.says_something() && self.doubt != Some(nothing) {
+    fn settle_for_nothing(
+        &mut self,
+        nothing: Nothing,
+        trust: Trust,
+        stamp: Option<Stamp>,
+        good: Option<T>,
+    ) {
+        let is_believed = trust == Trust::SecondLook && self.doubt == Some(nothing);
+        if self.says_something() && !is_believed {
             self.doubt = Some(nothing);
             self.stamp = None;
         } else {

@@ -24,6 +24,7 @@ mod time;
 
 use std::borrow::Cow;
 
+pub(crate) use self::key::identity;
 pub use self::{
     fault::Fault,
     int::Int,
@@ -53,10 +54,11 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
     Ok(found.unwrap_or(Node { value: Value::Null, span: nothing }))
 }
 
-/// NEL ends a line in YAML 1.1 and is read as a line feed; the parser knows only YAML 1.2's ends.
+/// NEL ends a line in YAML 1.1 and is read as a line feed; the parser knows only YAML 1.2's ends. The
+/// one that takes its place has as many bytes, so that places stay those of the text.
 fn with_plain_line_ends(text: &str) -> Cow<'_, str> {
     if text.contains('\u{85}') {
-        return Cow::Owned(text.replace('\u{85}', "\n"));
+        return Cow::Owned(text.replace('\u{85}', "\r\n"));
     }
     Cow::Borrowed(text)
 }

@@ -160,9 +160,8 @@ fn read_instances(known: &Documents, cluster: &Cluster) -> usize {
     for (service, files) in known.services() {
         for name in load::names(files, Kind::Marathon, cluster) {
             let instance = load::instance(files, Kind::Marathon, service, name, cluster);
-            count += usize::from(
-                instance.is_ok_and(|instance| MarathonConfig::read(&instance, files).is_ok()),
-            );
+            count +=
+                usize::from(instance.is_ok_and(|instance| MarathonConfig::read(&instance).is_ok()));
         }
     }
     count

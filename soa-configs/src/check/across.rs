@@ -9,6 +9,9 @@ use crate::{
     yaml::{Entry, Fault, Map, Node, Value},
 };
 
+/// With more findings than this nobody reads what each of them may have meant.
+const MAX_SEARCHES: usize = 500;
+
 /// A namespace as it is written.
 struct Written<'d> {
     name: Namespace,
@@ -187,7 +190,10 @@ fn missing_target(
     };
     let fault = Fault::new(node.span, message)
         .rule("registrations name namespaces of some smartstack.yaml");
-    report.add(severity, "registrations", document, &nearest(fault, target, known));
+    // Each search goes through the names of the whole fleet.
+    let fault =
+        if report.findings.len() < MAX_SEARCHES { nearest(fault, target, known) } else { fault };
+    report.add(severity, "registrations", document, &fault);
 }
 
 fn nearest(fault: Fault, target: &Namespace, known: &BTreeSet<&Namespace>) -> Fault {

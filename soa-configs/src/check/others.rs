@@ -118,7 +118,7 @@ fn namespaces(report: &mut Report, service: &str, document: &Document) {
             diagnostic: *diagnostic,
         }),
         Err(error) => {
-            report.add_whole(Severity::Error, "smartstack", error.file(), &error.one_line());
+            report.add_whole(Severity::Error, "smartstack", error.file(), &error.reason());
         }
     }
     for namespace in document.node.as_map().into_iter().flat_map(Map::iter) {

@@ -136,3 +136,26 @@ fn broken_files_are_told_and_the_others_are_checked() {
     assert!(report_of(&[WEB], Some("gone"))[0].ends_with("there is no such directory"));
     assert!(report_of(&[("web/README", "x")], Some("web"))[0].ends_with(".yaml files"));
 }
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_once() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("web/marathon-c1.yaml")).unwrap();
+    std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+    let mut documents = Documents::new(dir.path());
+    documents.refresh().unwrap();
+    let now = "2018-03-14T09:05:07[UTC]".parse().unwrap();
+    let findings = check(&documents, None, &now).findings;
+    let told: Vec<&str> = findings.iter().map(|f| f.diagnostic.message.as_str()).collect();
+    assert!(told[0].starts_with("cannot be listed: Too many levels"), "{told:?}");
+    assert_eq!(told[1..], ["is not a regular file"]);
+}
+
+#[test]
+fn thousands_of_faults_on_one_line_are_told() {
+    let names: Vec<String> = (0..20_000).map(|number| format!("gone{number}.main")).collect();
+    let text = format!("main: {{registrations: [{}]}}", names.join(", "));
+    let found = report(&[WEB, RUNS, ("api/marathon-c1.yaml", &text)]);
+    assert_eq!(found.len(), 20_000);
+    assert!(found[19_999].ends_with("there is no service gone19999"));
+}

@@ -2,18 +2,22 @@
 //! after a period regardless.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    },
     time::{Duration, Instant},
 };
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Documents, Look};
-use crate::tree::Unreadable;
+use super::{Documents, Look, ServiceDocuments};
+use crate::{tree::Unreadable, watched::Trust};
 
 /// A burst of events (an editor, a checkout) is one hint.
 const SETTLE: Duration = Duration::from_millis(2);
@@ -32,14 +36,31 @@ pub struct Follower {
     documents: Documents,
     period: Duration,
     hints: Receiver<Hint>,
-    sender: SyncSender<Hint>,
+    sender: Sender,
     watch: Option<RecommendedWatcher>,
     /// Device and number of the directory that is watched.
     watched: Option<(u64, u64)>,
-    /// Services to look at again, and when.
-    again: Option<(Instant, BTreeSet<String>)>,
+    /// Services to look at again, and when: only then is it believed that something is gone.
+    again: BTreeMap<String, Instant>,
     /// When everything is looked at.
     next_full: Instant,
+}
+
+/// Puts hints into the queue.
+#[derive(Clone, Debug)]
+struct Sender {
+    queue: SyncSender<Hint>,
+    /// The queue was full, so there are changes that no hint tells.
+    lost: Arc<AtomicBool>,
+}
+
+impl Sender {
+    fn send(&self, hint: Hint) {
+        // The other end is gone when nobody follows any more.
+        if self.queue.try_send(hint).is_err() {
+            self.lost.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// What an event says.
@@ -56,7 +77,8 @@ impl Follower {
     /// `period` at the latest. Without inotify only the period counts.
     #[must_use]
     pub fn new(soa_dir: impl Into<PathBuf>, period: Duration) -> Self {
-        let (sender, hints) = mpsc::sync_channel(MAX_HINTS);
+        let (queue, hints) = mpsc::sync_channel(MAX_HINTS);
+        let sender = Sender { queue, lost: Arc::default() };
         Self {
             documents: Documents::new(soa_dir),
             period,
@@ -64,7 +86,7 @@ impl Follower {
             sender,
             watch: None,
             watched: None,
-            again: None,
+            again: BTreeMap::new(),
             next_full: Instant::now(),
         }
     }
@@ -88,18 +110,24 @@ impl Follower {
             if now >= self.next_full {
                 return self.look_at_everything().map(Some);
             }
-            if let Some((_, services)) = self.again.take_if(|(when, _)| now >= *when) {
-                return Ok(Some(self.look_at(services)));
+            let due = self.again.extract_if(.., |_, when| now >= *when);
+            let due: BTreeSet<String> = due.map(|(name, _)| name).collect();
+            if !due.is_empty() {
+                return Ok(Some(self.look_at(due, Trust::SecondLook)));
             }
             if now >= end {
                 return Ok(None);
             }
-            let due = self.again.as_ref().map_or(self.next_full, |(when, _)| *when);
+            let due = self.again.values().min().copied().unwrap_or(self.next_full);
             let wake = end.min(self.next_full).min(due).min(now + COMPARE);
             match self.hints.recv_timeout(wake.saturating_duration_since(now)) {
                 Ok(hint) => match self.collect(hint) {
-                    Some(services) => return Ok(Some(self.look_at(services))),
-                    None => self.next_full = Instant::now(),
+                    Some(services) => return Ok(Some(self.look_at(services, Trust::FirstLook))),
+                    // Directories may have appeared that are not watched, or the root is another one.
+                    None => {
+                        self.watched = None;
+                        self.next_full = Instant::now();
+                    }
                 },
                 // This end holds a sender, so the channel is never closed.
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -121,45 +149,42 @@ impl Follower {
             }
             next = self.hints.recv_timeout(SETTLE).ok();
         }
+        if self.sender.lost.load(Ordering::Acquire) {
+            return None;
+        }
         Some(services)
     }
 
-    fn look_at(&mut self, services: BTreeSet<String>) -> Look {
+    fn look_at(&mut self, services: BTreeSet<String>, trust: Trust) -> Look {
         let mut all = Look::default();
-        let mut again = BTreeSet::new();
         for name in services {
-            let is_new = self.documents.service(&name).is_none();
-            let look = self.documents.refresh_service(&name);
-            if is_new || !look.doubts.is_empty() {
-                again.insert(name);
+            let before = self.documents.service(&name).map(ServiceDocuments::doubts);
+            let look = self.documents.look_at_service(&name, trust);
+            // A new doubt waits for its full time.
+            if before.is_none_or(|before| look.doubts.len() > before) {
+                self.again.insert(name, Instant::now() + SECOND_LOOK);
             }
             all.files_read += look.files_read;
             all.doubts.extend(look.doubts);
         }
-        self.look_again(again);
         all
-    }
-
-    fn look_again(&mut self, services: BTreeSet<String>) {
-        if services.is_empty() {
-            return;
-        }
-        let when = Instant::now() + SECOND_LOOK;
-        self.again.get_or_insert_with(|| (when, BTreeSet::new())).1.extend(services);
     }
 
     fn look_at_everything(&mut self) -> Result<Look, Unreadable> {
         // Hints from before are answered by this look.
+        self.sender.lost.store(false, Ordering::Release);
         while self.hints.try_recv().is_ok() {}
-        self.again = None;
         if self.watch.is_none() {
             // There may be more watches now than there were.
             self.watch = watch(self.documents.soa_dir(), self.sender.clone());
         }
-        let look = self.documents.refresh();
-        let is_settled = look.as_ref().is_ok_and(|look| look.doubts.is_empty());
-        let pause = if is_settled { self.period } else { self.period.min(SECOND_LOOK) };
+        let look = self.documents.look(Trust::FirstLook);
+        let pause = if look.is_ok() { self.period } else { self.period.min(SECOND_LOOK) };
         self.next_full = Instant::now() + pause;
+        let again = Instant::now() + SECOND_LOOK;
+        for (name, _) in self.documents.services().filter(|(_, files)| files.doubts() > 0) {
+            self.again.entry(name.to_owned()).or_insert(again);
+        }
         look
     }
 
@@ -177,12 +202,11 @@ impl Follower {
 }
 
 /// `None`: it cannot be watched.
-fn watch(soa_dir: &Path, sender: SyncSender<Hint>) -> Option<RecommendedWatcher> {
+fn watch(soa_dir: &Path, sender: Sender) -> Option<RecommendedWatcher> {
     let root = soa_dir.to_owned();
     let handler = move |event: notify::Result<Event>| {
         for hint in hints(&root, event) {
-            // A full queue says what one more hint would: look at everything.
-            let _ = sender.try_send(hint);
+            sender.send(hint);
         }
     };
     let mut watcher = notify::recommended_watcher(handler).ok()?;
@@ -201,98 +225,16 @@ fn hints(root: &Path, event: notify::Result<Event>) -> Vec<Hint> {
     }
     let service = |path: &PathBuf| {
         let name = path.strip_prefix(root).ok()?.components().next()?;
-        Some(Hint::Service(name.as_os_str().to_str()?.to_owned()))
+        Some(name.as_os_str().to_str()?.to_owned())
     };
-    event.paths.iter().map(|path| service(path).unwrap_or(Hint::Everything)).collect()
+    let hint = |path| match service(path) {
+        // No service: git's own files, or a copy that is not complete.
+        Some(name) if name.starts_with('.') => None,
+        Some(name) => Some(Hint::Service(name)),
+        None => Some(Hint::Everything),
+    };
+    event.paths.iter().filter_map(hint).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-    const DEADLINE: Duration = Duration::from_secs(20);
-
-    fn write(dir: &Path, name: &str, text: &str) {
-        let file = dir.join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::File::create(file).unwrap().write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Follows until something is so, and says how many files were read for it.
-    fn until(follower: &mut Follower, is_so: impl Fn(&Documents) -> bool) -> usize {
-        let mut read = 0;
-        while !is_so(follower.documents()) {
-            let look = follower.next(DEADLINE).unwrap().expect("nothing changed");
-            read += look.files_read;
-        }
-        read
-    }
-
-    fn says(documents: &Documents, service: &str, text: &str) -> bool {
-        let document = documents.service(service).and_then(|files| files.get("service.yaml"));
-        document.is_some_and(|document| &*document.text == text)
-    }
-
-    #[test]
-    fn a_change_is_seen_without_a_look_at_everything() {
-        let dir = tempfile::tempdir().unwrap();
-        for number in 0..50 {
-            write(dir.path(), &format!("s{number}/service.yaml"), "a: 1");
-        }
-        let mut follower = Follower::new(dir.path(), HOUR);
-        assert_eq!(until(&mut follower, |known| says(known, "s7", "a: 1")), 50);
-        write(dir.path(), "s7/service.yaml", "a: 22");
-        assert!(until(&mut follower, |known| says(known, "s7", "a: 22")) < 5);
-        write(dir.path(), "new/service.yaml", "b: 1");
-        until(&mut follower, |known| says(known, "new", "b: 1"));
-        write(dir.path(), "s8/service.yaml", "a: [");
-        write(dir.path(), "s9/service.yaml", "a: 33");
-        until(&mut follower, |known| says(known, "s9", "a: 33") && known.problems().count() == 1);
-        assert!(says(follower.documents(), "s8", "a: 1"), "its last good state stands");
-    }
-
-    #[test]
-    fn a_service_that_is_gone_is_believed_after_the_second_look() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "web/service.yaml", "a: 1");
-        let mut follower = Follower::new(dir.path(), HOUR);
-        until(&mut follower, |known| says(known, "web", "a: 1"));
-        fs::remove_dir_all(dir.path().join("web")).unwrap();
-        let mut doubted = false;
-        while follower.documents().service("web").is_some() {
-            let look = follower.next(DEADLINE).unwrap().expect("nothing changed");
-            doubted |= !look.doubts.is_empty();
-        }
-        assert!(doubted);
-    }
-
-    #[test]
-    fn a_tree_that_appears_late_or_is_replaced_is_found() {
-        let dir = tempfile::tempdir().unwrap();
-        let tree = dir.path().join("tree");
-        let mut follower = Follower::new(&tree, HOUR);
-        assert!(follower.next(Duration::ZERO).is_err(), "it is not there yet");
-        write(&tree, "web/service.yaml", "a: 1");
-        while !says(follower.documents(), "web", "a: 1") {
-            let _ = follower.next(DEADLINE);
-        }
-        write(dir.path(), "other/web/service.yaml", "a: 2");
-        fs::rename(&tree, dir.path().join("old")).unwrap();
-        fs::rename(dir.path().join("other"), &tree).unwrap();
-        while !says(follower.documents(), "web", "a: 2") {
-            let _ = follower.next(DEADLINE);
-        }
-    }
-
-    #[test]
-    fn nothing_happens_while_nothing_changes() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "web/service.yaml", "a: 1");
-        let mut follower = Follower::new(dir.path(), HOUR);
-        until(&mut follower, |known| says(known, "web", "a: 1"));
-        assert!(follower.next(Duration::ZERO).unwrap().is_none());
-    }
-}
+mod tests;

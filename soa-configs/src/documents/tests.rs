@@ -87,6 +87,26 @@ fn what_is_suddenly_gone_is_believed_at_the_second_look() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_listed_is_told_and_hides_nothing_else() {
+    let mut soa = Soa::new(&[("web/service.yaml", "a: 1"), ("api/secrets", "no directory")]);
+    soa.write("api/service.yaml", "a: 1");
+    let web = soa.dir.path().join("web");
+    let endless = soa.dir.path().join("endless");
+    std::os::unix::fs::symlink("secrets", web.join("secrets")).unwrap();
+    std::os::unix::fs::symlink("endless", &endless).unwrap();
+    soa.look();
+    assert!(soa.text("api", "service.yaml").is_some());
+    assert!(soa.text("web", "service.yaml").is_some());
+    let told: Vec<PathBuf> = soa.documents.problems().map(|p| p.file.clone()).collect();
+    assert_eq!(told, [endless.clone(), web.join("secrets")]);
+    fs::remove_file(endless).unwrap();
+    fs::remove_file(web.join("secrets")).unwrap();
+    soa.look();
+    assert_eq!(soa.documents.problems().count(), 0);
+    assert!(soa.documents.service("endless").is_none());
+}
+
+#[test]
 fn clusters_have_lower_case_names() {
     let names = ["marathon-c1", "marathon-SHARED", "chronos-c2", "marathon-a_b-2", "marathon"];
     let files: Vec<(String, &str)> =

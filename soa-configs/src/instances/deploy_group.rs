@@ -1,7 +1,7 @@
 //! `deploy_group`, in which `{cluster}`, `{instance}` and `{service}` stand for names
 //! (marathon-sync.md §2).
 
-use crate::{Cluster, values::shortened};
+use crate::{Cluster, values::shortened_to};
 
 /// A deploy group as written, its placeholders known to be good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,9 +15,18 @@ enum Part {
     Service,
 }
 
+/// Why a text is no deploy group.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unformattable {
+    #[error("{0:?} is no placeholder of a deploy group; expected cluster, instance or service")]
+    Unknown(String),
+    #[error("{0:?} is no deploy group: a brace has no partner")]
+    Malformed(String),
+}
+
 impl DeployGroup {
     /// `{{` and `}}` are braces, as in Python's `str.format`.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Unformattable> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -31,7 +40,7 @@ impl DeployGroup {
                 plain.push('}');
                 after
             } else {
-                let (part, after) = placeholder(found).ok_or_else(|| fault(text))?;
+                let (part, after) = placeholder(found, text)?;
                 parts.push(Part::Text(std::mem::take(&mut plain)));
                 parts.push(part);
                 after
@@ -53,29 +62,26 @@ impl DeployGroup {
     }
 }
 
-fn placeholder(text: &str) -> Option<(Part, &str)> {
-    let (name, after) = text.strip_prefix('{')?.split_once('}')?;
+fn placeholder<'t>(found: &'t str, whole: &str) -> Result<(Part, &'t str), Unformattable> {
+    let shown = |text: &str| shortened_to(60, text).into_owned();
+    let inner = found.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+    let Some((name, after)) = inner.filter(|(name, _)| !name.contains('{')) else {
+        return Err(Unformattable::Malformed(shown(whole)));
+    };
     let part = match name {
         "cluster" => Part::Cluster,
         "instance" => Part::Instance,
         "service" => Part::Service,
-        _ => return None,
+        _ => return Err(Unformattable::Unknown(shown(name))),
     };
-    Some((part, after))
-}
-
-fn fault(text: &str) -> String {
-    format!(
-        "{:?} is no deploy group; in braces, expected cluster, instance or service",
-        shortened(text)
-    )
+    Ok((part, after))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn expanded(text: &str) -> Result<String, String> {
+    fn expanded(text: &str) -> Result<String, Unformattable> {
         let cluster = "norcal-devc".parse().unwrap();
         Ok(DeployGroup::parse(text)?.expand(&cluster, "web", "main"))
     }
@@ -89,14 +95,17 @@ mod tests {
             ("a{{b}}{service}é", "a{b}webé"),
             ("", ""),
         ] {
-            assert_eq!(expanded(text).as_deref(), Ok(wanted));
+            assert_eq!(expanded(text).unwrap(), wanted);
         }
     }
 
     #[test]
-    fn other_placeholders_are_refused() {
-        for text in ["{region}", "{", "}", "a{cluster", "{}", "{cluster!r}", "{{{"] {
-            assert!(expanded(text).is_err(), "{text:?} was taken");
+    fn other_placeholders_and_lone_braces_are_told_apart() {
+        for text in ["{region}", "{}", "{cluster!r}"] {
+            assert!(matches!(expanded(text), Err(Unformattable::Unknown(_))), "{text:?}");
+        }
+        for text in ["{", "}", "a{cluster", "{{{", "{a{b}}"] {
+            assert!(matches!(expanded(text), Err(Unformattable::Malformed(_))), "{text:?}");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `deployments.json`: which image an instance runs, and whether it is to run
 //! (marathon-sync.md §5.5).
 
-use super::{Instance, LoadError};
+use super::{Instance, LoadError, known};
 use crate::{
     documents::ServiceDocuments,
+    merged::shown,
     yaml::{Map, Node},
 };
 
@@ -40,7 +41,8 @@ fn text(map: &Map, key: &str) -> Option<String> {
 }
 
 fn control(map: &Map) -> Control {
-    let desired_state = match text(map, "desired_state").as_deref() {
+    // Null is no start: nothing runs that nobody asked for.
+    let desired_state = match map.get("desired_state").map(shown).as_deref() {
         None | Some("start") => DesiredState::Start,
         Some("stop") => DesiredState::Stop,
         Some(other) => DesiredState::Other(other.to_owned()),
@@ -49,16 +51,13 @@ fn control(map: &Map) -> Control {
 }
 
 fn part<'d>(files: &'d ServiceDocuments, version: &str) -> Result<&'d Map, LoadError> {
-    let Some(document) = files.get("deployments.json") else {
-        let broken = files.problems().find(|problem| problem.file.ends_with("deployments.json"));
-        return Err(match broken {
-            Some(problem) => LoadError::Broken(problem.one_line.clone()),
-            None => LoadError::NoDeployments("there is no deployments.json".to_owned()),
-        });
+    let Some(document) = known(files, "deployments.json")? else {
+        return Err(LoadError::NoDeployments("there is no deployments.json".to_owned()));
     };
-    let all = document.node.as_map().and_then(|map| map.get(version));
-    let all = all.ok_or_else(|| LoadError::MissingKey(version.to_owned()))?;
-    all.as_map().ok_or_else(|| LoadError::WrongType(format!("{version}: expected a map")))
+    let wrong = |what: &str| LoadError::WrongType(format!("{what}: expected a map"));
+    let all = document.node.as_map().ok_or_else(|| wrong("deployments.json"))?;
+    let all = all.get(version).ok_or_else(|| LoadError::MissingKey(version.to_owned()))?;
+    all.as_map().ok_or_else(|| wrong(version))
 }
 
 impl Deployment {
@@ -70,7 +69,7 @@ impl Deployment {
     pub fn v1(files: &ServiceDocuments, instance: &Instance) -> Result<Self, LoadError> {
         let all = part(files, "v1")?;
         let default = format!("{}.{}", instance.cluster, instance.instance);
-        let branch = text(&instance.merged, "branch").unwrap_or(default);
+        let branch = instance.merged.get("branch").map_or(default, shown);
         let empty = Map::default();
         let key = format!("{}:paasta-{branch}", instance.service);
         let entry = all.get(&key).and_then(Node::as_map).unwrap_or(&empty);

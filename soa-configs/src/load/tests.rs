@@ -56,7 +56,49 @@ fn what_is_wrong_is_told_apart() {
     assert!(matches!(error("main: {a: 1", "main"), LoadError::Broken(_)));
     assert!(matches!(error("main: {deploy_group: '{zone}'}", "main"), LoadError::MissingKey(_)));
     assert!(matches!(error("", "main"), LoadError::NoConfiguration(_)));
-    assert!(matches!(error("- a", "main"), LoadError::WrongType(_)));
+    assert!(matches!(error("- a", "main"), LoadError::NoConfiguration(_)));
+    assert!(matches!(error("- main", "main"), LoadError::WrongType(_)));
+    assert!(matches!(error("5", "main"), LoadError::WrongType(_)));
+    assert!(matches!(error("main: {deploy_group: '{cluster'}", "main"), LoadError::BadValue(_)));
+    assert!(matches!(error("_t: [", "_t"), LoadError::Broken(_)), "files are read first");
+}
+
+#[test]
+fn a_service_with_a_file_that_cannot_be_understood_has_no_instances() {
+    for broken in ["service", "smartstack", "monitoring", "deploy", "data", "dependencies", "lb"] {
+        let file = format!("{broken}.yaml");
+        let error = loaded(&[("marathon-c1.yaml", "main: {}"), (&file, "a: [")], "main");
+        assert!(matches!(error, Err(LoadError::Broken(_))), "{broken}: {error:?}");
+    }
+    let files = [("marathon-c1.yaml", "main: {}"), ("service.yaml", "[]"), ("other.yaml", "a: [")];
+    assert!(loaded(&files, "main").is_ok(), "nothing is no fault, and not every file counts");
+}
+
+#[test]
+fn what_deployments_json_leaves_out_and_what_it_says_is_null_are_told_apart() {
+    let of = |deployments: &str, section: &str| {
+        let marathon = format!("main: {section}");
+        let (_dir, documents) =
+            soa(&[("marathon-c1.yaml", &marathon), ("deployments.json", deployments)]);
+        let files = documents.service("web").unwrap();
+        let cluster = "c1".parse().unwrap();
+        let main = instance(files, Kind::Marathon, "web", "main", &cluster).unwrap();
+        Deployment::v1(files, &main)
+    };
+    let state = |entry: &str| {
+        let text = format!(r#"{{"v1": {{"web:paasta-c1.main": {entry}}}}}"#);
+        of(&text, "{}").unwrap().control.desired_state
+    };
+    assert_eq!(state("{}"), DesiredState::Start);
+    assert_eq!(state(r#"{"desired_state": null}"#), DesiredState::Other("None".to_owned()));
+    let branch = r#"{"v1": {"web:paasta-5": {"docker_image": "i"}}}"#;
+    assert_eq!(of(branch, "{branch: 5}").unwrap().docker_image, "i");
+    assert_eq!(of(branch, "{}").unwrap().docker_image, "");
+    assert!(matches!(of("null", "{}"), Err(LoadError::WrongType(_))));
+    assert!(matches!(of("[]", "{}"), Err(LoadError::WrongType(_))));
+    assert!(matches!(of(r#"{"v1": []}"#, "{}"), Err(LoadError::WrongType(_))));
+    assert!(matches!(of("{}", "{}"), Err(LoadError::MissingKey(_))));
+    assert!(matches!(of("", "{}"), Err(LoadError::Broken(_))));
 }
 
 #[test]

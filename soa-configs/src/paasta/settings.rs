@@ -44,8 +44,8 @@ pub struct MarathonServer {
 pub struct Volume {
     pub host_path: String,
     pub container_path: String,
-    /// `RO` or `RW`; others are refused when an app is sent.
-    pub mode: String,
+    /// `RO` or `RW`; others are refused when an app is sent. Default: Marathon's, `RW`.
+    pub mode: Option<String>,
 }
 
 /// Where log lines go.
@@ -257,7 +257,7 @@ fn volume(input: Input<'_>) -> Result<Volume, Fault> {
     Ok(Volume {
         host_path: host_path.ok_or_else(|| missing("hostPath"))?,
         container_path: container_path.ok_or_else(|| missing("containerPath"))?,
-        mode: mode.ok_or_else(|| missing("mode"))?,
+        mode,
     })
 }
 

@@ -36,10 +36,10 @@ impl Repeating {
         let mut broken = Vec::new();
         if start.is_empty() {
             broken.push(format!("The specified schedule \"{text}\" does not contain a start time"));
-        } else if start::parse(start).is_none() {
+        } else if let Err(detail) = start::parse(start) {
             broken.push(format!(
                 "The specified start time \"{start}\" in schedule \"{text}\" does not conform to \
-                 the ISO 8601 format:\nexpected as 2014-10-10T18:32:00Z"
+                 the ISO 8601 format:\n{detail}"
             ));
         }
         let duration = Duration::parse(interval);
@@ -89,7 +89,7 @@ impl Duration {
     }
 
     fn of_date(text: &str) -> Option<Self> {
-        let moment = start::parse(text)?;
+        let moment = start::parse(text).ok()?;
         let time = moment.time();
         let clock = f64::from(time.hour()) * 3600.0
             + f64::from(time.minute()) * 60.0

@@ -8,13 +8,43 @@ use jiff::{
     civil::{Date, DateTime, Time},
 };
 
-/// A date, a capital `T`, and a time. `None`: it has no known form, or its numbers are impossible.
-pub(super) fn parse(text: &str) -> Option<DateTime> {
-    let (date, time) = text.split_once('T')?;
-    if time.contains('T') {
-        return None;
+/// A date, a capital `T`, and a time.
+///
+/// # Errors
+/// That it has no known form, in the words of that library, or that its numbers are impossible.
+pub(super) fn parse(text: &str) -> Result<DateTime, String> {
+    let parts = text.split_once('T').filter(|(_, time)| !time.contains('T'));
+    let Some((date, time)) = parts else {
+        let shown = quoted(text);
+        return Err(format!(
+            "ISO 8601 time designator 'T' missing. Unable to parse datetime string {shown}"
+        ));
+    };
+    for (kind, forms, text) in [("date", &DATES[..], date), ("time", &TIMES[..], time)] {
+        if !forms.iter().any(|form| Fields::fit(form, text).is_some()) {
+            return Err(format!("Unrecognised ISO 8601 {kind} format: {}", quoted(text)));
+        }
     }
-    Some(self::date(date)?.to_datetime(self::time(time)?))
+    let moment = self::date(date).zip(self::time(time));
+    moment.map(|(date, time)| date.to_datetime(time)).ok_or_else(|| "it does not exist".to_owned())
+}
+
+/// As Python's `repr` has it.
+fn quoted(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut quoted = String::from(quote);
+    for c in text.chars() {
+        match c {
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c if c == '\\' || c == quote => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push(quote);
+    quoted
 }
 
 /// The forms of a date, the first that fits counts. Capital letters but `W` and small letters stand for

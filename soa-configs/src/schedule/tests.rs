@@ -38,7 +38,7 @@ fn the_time_between_runs_is_that_of_the_original() {
 fn what_is_a_start_or_an_interval_is_decided_as_paasta_does() {
     for row in table("start") {
         let text = row["text"].as_str().unwrap();
-        assert_eq!(start::parse(text).is_some(), row["valid"].as_bool().unwrap(), "{text:?}");
+        assert_eq!(start::parse(text).is_ok(), row["valid"].as_bool().unwrap(), "{text:?}");
     }
     for row in table("duration") {
         let text = row["text"].as_str().unwrap();
@@ -96,5 +96,22 @@ proptest! {
         prop_assert!(seconds.is_none_or(|seconds| !seconds.is_nan()));
         let never = Schedule::parse(&text).ok().and_then(|schedule| schedule.never_fires());
         prop_assert!(never.is_none_or(|reason| !reason.is_empty()));
+    }
+}
+
+#[test]
+fn a_start_that_is_none_is_told_in_the_words_of_the_old_library() {
+    for (start, detail) in [
+        (
+            "2015-01-01",
+            "ISO 8601 time designator 'T' missing. Unable to parse datetime string '2015-01-01'",
+        ),
+        ("1-1-1T00:00:00Z", "Unrecognised ISO 8601 date format: '1-1-1'"),
+        ("2015-01-01T9:00", "Unrecognised ISO 8601 time format: '9:00'"),
+        ("2015-01-01Tnoon's", "Unrecognised ISO 8601 time format: \"noon's\""),
+        ("2015-02-30T00:00:00Z", "it does not exist"),
+    ] {
+        let error = Schedule::parse(&format!("R/{start}/PT1H")).unwrap_err().to_string();
+        assert_eq!(error.lines().nth(1), Some(detail), "{start}");
     }
 }

@@ -1,8 +1,11 @@
 //! One key and the rule for its value.
 
+use std::collections::HashSet;
+
 use crate::{
     fields::Input,
-    yaml::{Fault, Int, Node, Value},
+    merged::shown,
+    yaml::{self, Fault, Int, Node, Value},
 };
 
 /// A key of an instance.
@@ -51,7 +54,6 @@ pub(crate) const MEMORY: Rule = Rule::Number { above: Some(32.0), most: None };
 pub(crate) const CFS_PERIOD: Rule = Rule::Whole { least: 1000, most: 1_000_000 };
 pub(crate) const LIST: Rule = Rule::List { of: &Rule::Any, unique: false };
 pub(crate) const TEXT_LIST: Rule = Rule::List { of: &Rule::Text, unique: false };
-pub(crate) const WHOLE_LIST: Rule = Rule::List { of: &WHOLE, unique: false };
 pub(crate) const UNIQUE_TEXTS: Rule = Rule::List { of: &Rule::Text, unique: true };
 pub(crate) const UNIQUE_LISTS: Rule = Rule::List { of: &LIST, unique: true };
 pub(crate) const UNIQUE_MAPS: Rule = Rule::List { of: &Rule::Map, unique: true };
@@ -179,33 +181,57 @@ fn list(input: Input<'_>, of: &Rule, unique: bool) -> Vec<(Option<String>, Fault
     found
 }
 
-/// The first item that is equal to one before it.
+/// The first item that is equal to one before it. Only below an item `true` is equal to 1.
 fn repeated(items: &[Node]) -> Option<&Node> {
-    items.iter().enumerate().find(|(index, item)| items[..*index].contains(item)).map(|(_, i)| i)
+    let mut seen = HashSet::new();
+    items.iter().find(|item| {
+        let is_boolean = matches!(item.value, Value::Bool(_));
+        !seen.insert((is_boolean, yaml::identity(item)))
+    })
+}
+
+/// `bounce_health_params`: when a bounce takes a task for healthy.
+pub(crate) fn health_params(input: Input<'_>) -> Vec<(Option<String>, Fault)> {
+    params(input, &[("check_haproxy", Rule::Boolean)])
+}
+
+/// `bounce_method_params`: the same under its documented name, and more of it.
+pub(crate) fn method_params(input: Input<'_>) -> Vec<(Option<String>, Fault)> {
+    params(input, &[("check_haproxy", Rule::Boolean), ("min_task_uptime", NUMBER)])
+}
+
+/// A map in which some keys have a rule.
+fn params(input: Input<'_>, rules: &[(&str, Rule)]) -> Vec<(Option<String>, Fault)> {
+    let Ok(map) = input.map() else { return vec![(None, input.expected("a map"))] };
+    let mut found = Vec::new();
+    for (key, rule) in rules {
+        let Some(node) = map.get(key) else { continue };
+        let faults = rule.check(input.with(node)).into_iter();
+        found.extend(faults.map(|(_, fault)| (Some((*key).to_owned()), fault)));
+    }
+    found
 }
 
 /// `security`: what containers may reach.
 pub(crate) fn security(input: Input<'_>) -> Vec<(Option<String>, Fault)> {
-    let Ok(map) = input.map() else { return vec![(None, input.expected("a map"))] };
-    let Some(node) = map.get("outbound_firewall") else { return Vec::new() };
-    let faults = Rule::OneOf(&["block", "monitor"]).check(input.with(node)).into_iter();
-    faults.map(|(_, fault)| (Some("outbound_firewall".to_owned()), fault)).collect()
+    params(input, &[("outbound_firewall", Rule::OneOf(&["block", "monitor"]))])
 }
 
 /// `ulimit`: by name, `soft` and perhaps `hard`.
 pub(crate) fn ulimit(input: Input<'_>) -> Vec<(Option<String>, Fault)> {
     let Ok(map) = input.map() else { return vec![(None, input.expected("a map"))] };
     let mut found = Vec::new();
-    for (name, entry) in map.texts() {
-        let limit = input.with(&entry.value);
+    for entry in map.iter() {
+        let (name, limit) = (shown(&entry.key), input.with(&entry.value));
         let Ok(limits) = limit.map() else {
-            found.push((Some(name.to_owned()), limit.expected("a map with `soft`")));
+            found.push((Some(name), limit.expected("a map with `soft`")));
             continue;
         };
-        for (key, entry) in limits.texts() {
-            if !matches!(key, "soft" | "hard") {
+        for entry in limits.iter() {
+            let key = shown(&entry.key);
+            if !matches!(key.as_str(), "soft" | "hard") {
                 let fault = Fault::new(entry.key.span, format!("unknown key {key:?}"));
-                found.push((Some(name.to_owned()), fault.rule("a limit has `soft` and `hard`")));
+                found.push((Some(name.clone()), fault.rule("a limit has `soft` and `hard`")));
                 continue;
             }
             let path = format!("{name}/{key}");
@@ -214,7 +240,7 @@ pub(crate) fn ulimit(input: Input<'_>) -> Vec<(Option<String>, Fault)> {
         }
         if limits.get("soft").is_none() {
             let fault = Fault::new(entry.key.span, format!("the limit {name:?} has no `soft`"));
-            found.push((Some(name.to_owned()), fault));
+            found.push((Some(name), fault));
         }
     }
     found

@@ -2,7 +2,7 @@
 
 use super::key::{
     CFS_PERIOD, COUNT, Key, LIST, MEMORY, NUMBER, POSITIVE, Rule, TEXT_LIST, UNIQUE_LISTS,
-    UNIQUE_MAPS, UNIQUE_TEXTS, WHOLE, WHOLE_LIST, security, ulimit,
+    UNIQUE_MAPS, UNIQUE_TEXTS, WHOLE, health_params, method_params, security, ulimit,
 };
 use crate::yaml::{Fault, Map, Node, Span};
 
@@ -14,7 +14,7 @@ const DRAIN_STEPS: [&str; 4] = ["drain", "stop_draining", "is_draining", "is_saf
 pub(super) const UNCHECKED: [&str; 6] =
     ["accepted_resource_roles", "branch", "container_port", "gpus", "healthcheck_port", "role"];
 
-pub(super) static KEYS: [Key; 50] = [
+pub(super) static KEYS: [Key; 49] = [
     Key { name: "cpus", rule: POSITIVE },
     Key { name: "mem", rule: MEMORY },
     Key { name: "disk", rule: POSITIVE },
@@ -26,7 +26,6 @@ pub(super) static KEYS: [Key; 50] = [
     Key { name: "instances", rule: COUNT },
     Key { name: "min_instances", rule: COUNT },
     Key { name: "max_instances", rule: COUNT },
-    Key { name: "backoff_seconds", rule: COUNT },
     Key { name: "backoff_factor", rule: WHOLE },
     Key { name: "max_launch_delay_seconds", rule: WHOLE },
     Key { name: "registrations", rule: UNIQUE_TEXTS },
@@ -52,8 +51,8 @@ pub(super) static KEYS: [Key; 50] = [
     Key { name: "healthcheck_max_consecutive_failures", rule: WHOLE },
     Key { name: "deploy_group", rule: Rule::Text },
     Key { name: "bounce_method", rule: Rule::Text },
-    Key { name: "bounce_health_params", rule: Rule::Map },
-    Key { name: "bounce_method_params", rule: Rule::Map },
+    Key { name: "bounce_health_params", rule: Rule::Own(health_params) },
+    Key { name: "bounce_method_params", rule: Rule::Own(method_params) },
     Key { name: "bounce_margin_factor", rule: Rule::Number { above: Some(0.0), most: Some(1.0) } },
     Key { name: "bounce_priority", rule: WHOLE },
     Key { name: "drain_method", rule: Rule::OneOf(DRAIN_METHODS) },
@@ -62,7 +61,7 @@ pub(super) static KEYS: [Key; 50] = [
     Key { name: "monitoring", rule: Rule::Map },
     Key { name: "autoscaling", rule: Rule::Map },
     Key { name: "marathon_shard", rule: COUNT },
-    Key { name: "previous_marathon_shards", rule: WHOLE_LIST },
+    Key { name: "previous_marathon_shards", rule: LIST },
     Key { name: "security", rule: Rule::Own(security) },
     Key { name: "dependencies_reference", rule: Rule::Text },
 ];
@@ -92,21 +91,27 @@ fn health_check(map: &Map, at: Span) -> Option<Fault> {
     }
 }
 
-/// The drain method `http` needs to know how to take its four steps.
+/// The drain method `http` and the parameters for its four steps need each other.
 fn drain(map: &Map, at: Span) -> Option<Fault> {
-    let method = map.entry("drain_method")?;
+    let rule = "drain_method_params of http has drain, stop_draining, is_draining, is_safe_to_kill";
+    let params = map.get("drain_method_params").and_then(Node::as_map);
+    let has = |step: &&str| {
+        let step = params.and_then(|params| params.get(step));
+        step.is_some_and(|step| step.as_map().is_some())
+    };
+    let missing: Vec<&str> = DRAIN_STEPS.into_iter().filter(|step| !has(step)).collect();
+    let Some(method) = map.entry("drain_method") else {
+        let params = map.entry("drain_method_params").filter(|_| missing.is_empty())?;
+        let fault = Fault::new(params.key.span, "these are the parameters of drain_method `http`");
+        return Some(fault.rule(rule).remedy("add `drain_method: http`"));
+    };
     match method.value.as_text() {
         Some("noop" | "hacheck" | "test") => None,
-        Some("http") => {
-            let params = map.get("drain_method_params").and_then(Node::as_map);
-            let has = |step: &&str| params.is_some_and(|params| params.get(step).is_some());
-            let missing: Vec<&str> = DRAIN_STEPS.into_iter().filter(|step| !has(step)).collect();
-            (!missing.is_empty()).then(|| {
-                Fault::new(method.value.span, "drain_method `http` needs its parameters")
-                    .rule("drain_method_params has drain, stop_draining, is_draining, is_safe_to_kill")
-                    .remedy(format!("add {}", missing.join(", ")))
-            })
-        }
+        Some("http") => (!missing.is_empty()).then(|| {
+            Fault::new(method.value.span, "drain_method `http` needs its parameters")
+                .rule(rule)
+                .remedy(format!("add {}, each a map", missing.join(", ")))
+        }),
         _ => Some(Fault::new(at, "the drain method is not known")),
     }
 }

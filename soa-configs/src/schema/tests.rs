@@ -51,3 +51,33 @@ fn a_misspelt_key_is_told_with_what_may_be_meant() {
         check(Kind::Marathon, &node, text).into_iter().filter_map(|v| v.fault.remedy).collect();
     assert_eq!(remedies, ["did you mean `cpus`?", "did you mean `instances`?", "remove it"]);
 }
+
+#[test]
+fn instances_of_marathon_are_checked() {
+    let none: [&str; 0] = [];
+    let steps = "{drain: {}, stop_draining: {}, is_draining: {}, is_safe_to_kill: {}}";
+    let alone = format!("a: {{drain_method_params: {steps}}}");
+    let whole = format!("a: {{drain_method: http, drain_method_params: {steps}}}");
+    let number = whole.replace("{drain: {}", "{drain: 1");
+    for (text, wanted) in [
+        ("a: {backoff_seconds: 5}", &["a"][..]),
+        ("a: {previous_marathon_shards: [x, 1.5]}", &none),
+        (
+            "a: {bounce_health_params: {check_haproxy: 1, other: 1}}",
+            &["a/bounce_health_params/check_haproxy"],
+        ),
+        (
+            "a: {bounce_method_params: {min_task_uptime: x}}",
+            &["a/bounce_method_params/min_task_uptime"],
+        ),
+        ("a: {ulimit: {1: {soft: x}, no: 5}}", &["a/ulimit/1/soft", "a/ulimit/False"]),
+        ("a: {extra_volumes: [{a: 1, b: x}, {b: x, a: 1.0}]}", &["a/extra_volumes"]),
+        ("a: {constraints: [[1], [true]]}", &["a/constraints"]),
+        ("a: {constraints: [[a], [b]]}", &none),
+        (&alone, &["a"]),
+        (&whole, &none),
+        (&number, &["a"]),
+    ] {
+        assert_eq!(paths(Kind::Marathon, text), wanted, "{text}");
+    }
+}

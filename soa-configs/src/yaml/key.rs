@@ -10,7 +10,7 @@ use indexmap::Equivalent;
 
 use super::{
     int::Int,
-    node::Value,
+    node::{Map, Node, Value},
     time::{Date, Instant},
 };
 
@@ -80,5 +80,25 @@ impl Hash for TextKey<'_> {
 impl Equivalent<Key> for TextKey<'_> {
     fn equivalent(&self, key: &Key) -> bool {
         matches!(key, Key::Text(text) if **text == *self.0)
+    }
+}
+
+/// A text that two values share if they are equal to Python: `1` and `1.0` are, and maps whose keys
+/// stand in another order.
+pub(crate) fn identity(node: &Node) -> String {
+    let entries = |map: &Map| {
+        let entry =
+            |entry: &super::Entry| format!("{}: {}", identity(&entry.key), identity(&entry.value));
+        let mut entries: Vec<String> = map.iter().map(entry).collect();
+        entries.sort_unstable();
+        entries.join(", ")
+    };
+    match &node.value {
+        Value::List(list) => {
+            format!("[{}]", list.iter().map(identity).collect::<Vec<_>>().join(", "))
+        }
+        Value::Map(map) => format!("{{{}}}", entries(map)),
+        Value::Set(map) => format!("<{}>", entries(map)),
+        leaf => format!("{:?}", Key::of(leaf)),
     }
 }

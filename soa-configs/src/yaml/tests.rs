@@ -343,3 +343,14 @@ proptest! {
         prop_assert_eq!(&merged(&all, &above), &all);
     }
 }
+
+#[test]
+fn places_are_those_of_the_text_whatever_ends_its_lines() {
+    let text = "a: x # one\u{85}b: 5\u{85}c: 'y\u{85} z'\n";
+    let node = parse(text).unwrap();
+    let at = |key: &str| node.as_map().unwrap().get(key).unwrap().span;
+    assert_eq!(&text[at("b").range()], "5");
+    assert_eq!((at("b").line, at("b").column), (2, 4));
+    assert_eq!(node.as_map().unwrap().get("c").unwrap().as_text(), Some("y z"));
+    assert!(text[at("c").range()].starts_with("'y"));
+}

@@ -155,7 +155,7 @@ fn apps(documents: &Documents) -> Vec<App> {
             expected: cases::json(&root.join(format!("expected/{}.json", text("name")))),
             name: text("name"),
             deployment: Deployment::v1(files, &instance).unwrap(),
-            config: MarathonConfig::read(&instance, files).unwrap(),
+            config: MarathonConfig::read(&instance).unwrap(),
             scaled: scaled.as_str().map(|count| count.parse().unwrap()),
             settings,
             instance,
@@ -229,31 +229,30 @@ fn golden_instances_say_the_same_of_their_deployment() {
     for app in apps(&documents) {
         let derived = &app.expected["derived"];
         let config = &app.config;
-        let map =
-            |map: &Map| serde_json::from_str(&json::canonical(&Node::made(map.clone())).unwrap());
-        let plain = |node: &Node| serde_json::from_str(&json::canonical(node).unwrap());
+        let plain = |node: &Node| serde_json::from_str(&json::canonical(node).unwrap()).unwrap();
+        let map = |map: Map| plain(&Node::made(map));
         let state = match &app.deployment.control.desired_state {
             load::DesiredState::Start => "start",
             load::DesiredState::Stop => "stop",
             load::DesiredState::Other(other) => other,
         };
         let ours: BTreeMap<&str, Value> = [
-            ("autoscaling_params", map(&config.autoscaling).unwrap()),
-            ("bounce_health_params", map(&config.bounce_health_params).unwrap()),
-            ("bounce_margin_factor", plain(&config.bounce_margin_factor).unwrap()),
-            ("bounce_method", config.bounce_method.as_str().into()),
-            ("bounce_priority", (-config.bounce_priority).into()),
+            ("autoscaling_params", map(config.autoscaling().unwrap())),
+            ("bounce_health_params", map(config.bounce_health_params().unwrap())),
+            ("bounce_margin_factor", plain(&config.bounce_margin_factor)),
+            ("bounce_method", config.bounce_method().unwrap().into()),
+            ("bounce_priority", (-config.bounce_priority().unwrap()).into()),
             ("deploy_group", app.instance.deploy_group.as_str().into()),
             ("desired_state", state.into()),
-            ("drain_method", config.drain_method.as_str().into()),
-            ("drain_method_params", map(&config.drain_method_params).unwrap()),
+            ("drain_method", config.drain_method().unwrap().into()),
+            ("drain_method_params", map(config.drain_method_params().unwrap())),
             ("force_bounce", app.deployment.control.force_bounce.clone().into()),
-            ("instances", config.count(app.scaled).into()),
-            ("monitoring", map(&config.container.monitoring).unwrap()),
+            ("instances", plain(&config.count(app.scaled))),
+            ("monitoring", map(config.container.monitoring.clone())),
             ("nerve_namespace", config.nerve_namespace.as_str().into()),
-            ("pool", config.container.pool.as_str().into()),
+            ("pool", plain(&config.container.pool)),
             ("registrations", config.registrations.clone().into()),
-            ("replication_crit_percentage", plain(&config.replication_threshold).unwrap()),
+            ("replication_crit_percentage", plain(&config.replication_threshold)),
         ]
         .into();
         for (key, value) in ours {
@@ -279,6 +278,7 @@ fn kind_of_load(error: &LoadError) -> &'static str {
         LoadError::Broken(_) => "bad_yaml",
         LoadError::WrongType(_) => "wrong_type",
         LoadError::MissingKey(_) => "missing_key",
+        LoadError::BadValue(_) => "bad_value",
     }
 }
 
@@ -301,18 +301,19 @@ fn outcome(case: &Value, dir: &Path) -> Option<(&'static str, &'static str, Stri
     let system = paasta::load(&dir.join("etc")).unwrap().unwrap();
     let settings = Settings::read(&system, Path::new("/etc")).unwrap();
     let loaded = || {
-        let files = documents.service(text("service")).unwrap();
+        let nothing = ServiceDocuments::default();
+        let files = documents.service(text("service")).unwrap_or(&nothing);
         let (service, name) = (text("service"), text("instance"));
         let cluster = settings.cluster().unwrap();
         let instance = load::instance(files, Kind::Marathon, service, name, cluster)?;
-        Ok((files, Deployment::v1(files, &instance)?, instance))
+        Ok((Deployment::v1(files, &instance)?, instance))
     };
-    let (files, deployment, instance) = match loaded() {
+    let (deployment, instance) = match loaded() {
         Ok(loaded) => loaded,
         Err(error) => return Some(("load", kind_of_load(&error), error.to_string())),
     };
     let failed = |kind, message| Some(("format", kind, message));
-    if let Err(error) = MarathonConfig::read(&instance, files) {
+    if let Err(error) = MarathonConfig::read(&instance) {
         return failed(kind_of_config(&error), error.to_string());
     }
     if deployment.docker_image.is_empty() {

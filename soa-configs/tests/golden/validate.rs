@@ -10,20 +10,18 @@ use soa_configs::{
 
 use crate::cases;
 
-/// Checks the service that the recorded command names.
-fn report(case: &Path, expected: &Value) -> Report {
+/// Checks the service that the recorded command names; without a tree there is nothing valid.
+fn report(case: &Path, expected: &Value) -> Option<Report> {
     let command = cases::list(&expected["command"]);
     let asked = command.iter().position(|word| word == "-s").and_then(|at| command.get(at + 1));
     let soa = case.join("soa");
     let mut documents = Documents::new(&soa);
-    if let Err(error) = documents.refresh() {
-        panic!("{}: {error}", soa.display());
-    }
+    documents.refresh().ok()?;
     let now = match "2018-03-14T09:05:07[UTC]".parse() {
         Ok(now) => now,
         Err(error) => panic!("{error}"),
     };
-    check::check(&documents, asked.and_then(Value::as_str), &now)
+    Some(check::check(&documents, asked.and_then(Value::as_str), &now))
 }
 
 #[test]
@@ -39,14 +37,17 @@ fn golden_trees_are_taken_and_refused_as_paasta_does() {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         let expected = cases::json(&case.join("expected.json"));
         let report = report(&case, &expected);
-        let verdict = if report.is_valid() { "valid" } else { "invalid" };
+        let is_valid = report.as_ref().is_some_and(Report::is_valid);
+        let verdict = if is_valid { "valid" } else { "invalid" };
         if !cases::list(&expected["accepted_verdicts"]).iter().any(|accepted| accepted == verdict) {
             wrong.push(format!("{name} is {verdict}: {report:?}"));
         }
         // What PaaSTA says of single jobs is said here in the same words.
+        let findings = report.iter().flat_map(|report| &report.findings);
         let said: BTreeSet<&str> =
-            report.findings.iter().map(|finding| finding.diagnostic.message.as_str()).collect();
-        for line in cases::list(&expected["stdout_plain_sorted_lines"]) {
+            findings.map(|finding| finding.diagnostic.message.as_str()).collect();
+        // Where PaaSTA aborted it may have said nothing.
+        for line in expected["stdout_plain_sorted_lines"].as_array().into_iter().flatten() {
             let line = line.as_str().unwrap();
             let about_a_job = line.starts_with("  ")
                 && !line.starts_with("  More info")
