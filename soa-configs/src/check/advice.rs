@@ -55,6 +55,10 @@ fn of_check(check: &str) -> (&'static str, &'static str) {
         "never-fires" => {
             ("a job has to run some day", "choose days that exist, or disable the job")
         }
+        "nobody-registers" => (
+            "an instance registers in the namespace of its own name, or in its registrations",
+            "add it to the registrations of an instance, or remove the namespace",
+        ),
         "not-for-chronos" => ("Chronos takes five cron fields of numbers", "write the fields out"),
         "schema" | "job" => ("values are what PaaSTA's own check takes", "write what is expected"),
         _ => ("values are what the tools can use", "write what is expected"),
