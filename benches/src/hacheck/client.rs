@@ -62,10 +62,13 @@ pub(crate) async fn steadily(
 ) -> Result<(Vec<Duration>, usize), Failure> {
     let share = paths.len().div_ceil(connections);
     let mut clients = JoinSet::new();
-    for paths in paths.chunks(share).map(<[_]>::to_vec) {
+    let count = u32::try_from(paths.len().div_ceil(share))?;
+    for (number, paths) in (0..count).zip(paths.chunks(share).map(<[_]>::to_vec)) {
         clients.spawn(async move {
             let mut client = Client::open(port).await?;
             let pause = period / u32::try_from(paths.len())?;
+            // A crowd that asks in step would measure its own rush.
+            time::sleep(pause * number / count).await;
             let mut pace = time::interval(pause);
             pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
             let (mut times, mut failed) = (Vec::new(), 0);
