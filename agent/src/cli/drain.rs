@@ -2,6 +2,8 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use hacheck::tools::Caller;
+
 use super::{EXIT_FAILED, client::Client, output::print};
 use crate::api::{drain::Progress, encode};
 
@@ -86,8 +88,5 @@ fn text(progress: &Progress) -> String {
 
 /// Who drains, as hadown names them (hacheck.md §12).
 fn who() -> String {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user =
-        || nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|u| u.name);
-    variable("SUDO_USER").or_else(|| variable("SSH_USER")).or_else(user).unwrap_or_default()
+    Caller::of_this_process().names.into_iter().next().unwrap_or_default()
 }
