@@ -2,7 +2,7 @@
 //!
 //! [`Checker::check`] is the one way to an answer, for HTTP requests and for the agent in process:
 //! same cache, same limits. Each protocol is a module that turns a [`CheckRequest`] into a code and a
-//! body; a new one gets a [`Kind`] and an arm in [`Inner`]'s `ask`.
+//! body; a new one gets a [`Kind`] and an arm in [`Inner`]'s `converse`.
 
 mod connect;
 mod dialogue;
@@ -113,7 +113,7 @@ impl Checker {
         self.inner.detours.send_replace(Arc::new(detours));
     }
 
-    /// The answer that is remembered for the question that `write_key` writes, without a copy of it.
+    /// The answer that is remembered for the question with this key, without a copy of it.
     pub(crate) fn remembered(&self, key: &[u8], freshness: Freshness) -> Option<Arc<Outcome>> {
         self.inner.cache.kept(key, freshness)
     }
