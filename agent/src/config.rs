@@ -21,7 +21,10 @@ use hacheck::{
     settings::{Login, Secret},
 };
 
-use crate::{registry::Layout, synapse::guard};
+use crate::{
+    registry::{Ensemble, Layout},
+    synapse::guard,
+};
 
 /// A checked configuration; every field can be used as it is.
 #[derive(Clone, Debug)]
@@ -100,8 +103,7 @@ pub enum RegistryKind {
     /// In memory, for one host.
     Embedded,
     ZooKeeper {
-        /// `host:port` each.
-        hosts: Vec<String>,
+        ensemble: Ensemble,
         /// Default 30 s.
         session_timeout: Duration,
     },

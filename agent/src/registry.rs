@@ -6,6 +6,7 @@
 //! Both ends are snapshots on `tokio::sync::watch`, so nothing stale is ever queued.
 
 pub mod embedded;
+pub mod ensemble;
 pub mod layout;
 pub mod record;
 pub mod zookeeper;
@@ -21,6 +22,7 @@ use std::{
 use soa_configs::Namespace;
 use tokio::sync::{mpsc, watch};
 
+pub use ensemble::Ensemble;
 pub use layout::{Layout, ParentPath};
 pub use record::Record;
 
@@ -40,9 +42,11 @@ impl fmt::Debug for TaskId {
     }
 }
 
-/// One record of this host: a task under one parent. A record belongs to one task for its whole life.
+/// One record of this host: a task under one parent of one registry. A record belongs to one task for
+/// its whole life.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordKey {
+    pub ensemble: Ensemble,
     pub parent: ParentPath,
     pub task: TaskId,
 }
@@ -55,14 +59,35 @@ pub struct Wanted {
     pub complete: bool,
     pub records: BTreeMap<RecordKey, Record>,
     /// Registrations whose health is not known yet. A record that an earlier life of this host left
-    /// for the same parent, host and port stays until the verdict is in.
-    pub undecided: BTreeSet<(ParentPath, IpAddr, u16)>,
+    /// in the same spot stays until the verdict is in.
+    pub undecided: BTreeSet<Spot>,
+}
+
+/// Where a record stands and which server it names, whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spot {
+    pub ensemble: Ensemble,
+    pub parent: ParentPath,
+    pub host: IpAddr,
+    pub port: u16,
+}
+
+impl Spot {
+    /// The spot of a record of ours.
+    #[must_use]
+    pub fn of(key: &RecordKey, record: &Record) -> Self {
+        let RecordKey { ensemble, parent, .. } = key.clone();
+        Self { ensemble, parent, host: record.host, port: record.port }
+    }
 }
 
 /// What became of the wanted records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
+    /// Whether the registry of this host answers: the one that it also reads.
     pub connected: bool,
+    /// The further ensembles that hold or are to hold records of this host, and whether each answers.
+    pub further: BTreeMap<Ensemble, bool>,
     /// The path of the znode of each record that is in the registry. A record that is no longer
     /// wanted stays here until its znode is known to be gone.
     pub records: BTreeMap<RecordKey, String>,

@@ -22,6 +22,11 @@ struct ByStage {
     stage: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ByEnsemble {
+    ensemble: String,
+}
+
 /// All metrics as text; `of_hacheck` adds those of hacheck's own interface.
 #[must_use]
 pub(super) fn text(view: &View, of_hacheck: impl FnOnce(&mut Registry)) -> String {
@@ -48,6 +53,12 @@ fn links(view: &View, registry: &mut Registry) {
     gauge(registry, "docker_connected", "Docker answers", docker.into());
     let published = view.published.borrow();
     gauge(registry, "registry_connected", "The registry answers", published.connected.into());
+    let further = Family::<ByEnsemble, Gauge>::default();
+    for (ensemble, connected) in &published.further {
+        let ensemble = ensemble.to_string();
+        further.get_or_create(&ByEnsemble { ensemble }).set(i64::from(*connected));
+    }
+    registry.register("ensemble_connected", "A further ensemble of our records answers", further);
     gauge(registry, "records", "Records of this host in the registry", published.records.len());
     gauge(
         registry,
@@ -136,6 +147,21 @@ mod tests {
         api::report::tests::{catalog, view},
         synapse::haproxy::{Status, model::Refused, status::Counters},
     };
+
+    #[tokio::test]
+    async fn each_further_ensemble_is_named() {
+        let mut view = view(catalog([]), Status::default()).await;
+        let further = [("a:1".parse().unwrap(), true), ("b:1,c:1".parse().unwrap(), false)].into();
+        let published = crate::registry::Published { further, ..Default::default() };
+        view.published = tokio::sync::watch::channel(std::sync::Arc::new(published)).1;
+        let text = text(&view, |_| ());
+        for line in [
+            "smartstack_ensemble_connected{ensemble=\"a:1\"} 1",
+            "smartstack_ensemble_connected{ensemble=\"b:1,c:1\"} 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+        }
+    }
 
     #[tokio::test]
     async fn what_haproxy_is_not_given_and_what_it_refuses_is_counted() {

@@ -48,6 +48,17 @@ pub struct RegistryReport {
     pub connected: bool,
     pub records: usize,
     pub namespaces: usize,
+    /// The further ensembles that hold records of this host.
+    #[serde(default)]
+    pub further: Vec<EnsembleReport>,
+}
+
+/// A registry of another place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EnsembleReport {
+    /// `host:port,...`
+    pub ensemble: String,
+    pub connected: bool,
 }
 
 /// One registration of this host.
@@ -66,6 +77,9 @@ pub struct TaskReport {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RecordReport {
+    /// The registry in which it stands, or is to; empty in reports of older agents.
+    #[serde(default)]
+    pub ensemble: String,
     pub parent: String,
     /// `None`: it is not in the registry.
     pub znode: Option<String>,
@@ -161,6 +175,14 @@ fn registry(view: &View) -> RegistryReport {
         connected: published.connected,
         records: published.records.len(),
         namespaces: view.observed.borrow().namespaces.len(),
+        further: published
+            .further
+            .iter()
+            .map(|(ensemble, connected)| EnsembleReport {
+                ensemble: ensemble.to_string(),
+                connected: *connected,
+            })
+            .collect(),
     }
 }
 
@@ -193,6 +215,7 @@ fn tasks(view: &View) -> Vec<TaskReport> {
 
 fn record(key: &RecordKey, published: &Published) -> RecordReport {
     RecordReport {
+        ensemble: key.ensemble.to_string(),
         parent: key.parent.to_string(),
         znode: published.records.get(key).cloned(),
         failure: published.failures.get(key).cloned(),

@@ -63,6 +63,10 @@ fn head(report: &Report) -> String {
         report.registry.kind,
         report.registry.records,
     );
+    for away in report.registry.further.iter().filter(|further| !further.connected) {
+        let ensemble = &away.ensemble;
+        text.push_str(&format!("zookeeper at {ensemble} is out of reach; its records wait\n"));
+    }
     if let Some(alarm) = haproxy["alarm"].as_str() {
         text.push_str(&format!("ALARM: {alarm}\n"));
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{EXIT_FAILED, client::Client, output::print};
-use crate::api::report::Report;
+use crate::api::report::{RecordReport, Report};
 
 pub(super) async fn run(client: &Client, what: &str) -> anyhow::Result<ExitCode> {
     let report: Report = serde_json::from_slice(&client.get("/status.json").await?)?;
@@ -47,11 +47,22 @@ fn explain(report: &Report, what: &str) -> String {
             "task: {} serves {} on port {}: {} for {} s ({})",
             task.title, task.namespace, task.port, task.state, task.since_s, task.detail
         ));
+        let further = |record: &RecordReport| {
+            report.registry.further.iter().any(|further| further.ensemble == record.ensemble)
+        };
         for record in &task.records {
+            let place = if further(record) {
+                format!("{} at {}", record.parent, record.ensemble)
+            } else {
+                record.parent.clone()
+            };
             lines.push(match (&record.znode, &record.failure) {
+                (Some(znode), _) if further(record) => {
+                    format!("record: {znode} at {}", record.ensemble)
+                }
                 (Some(znode), _) => format!("record: {znode}"),
-                (None, Some(failure)) => format!("record: none under {}: {failure}", record.parent),
-                (None, None) => format!("record: none under {}", record.parent),
+                (None, Some(failure)) => format!("record: none under {place}: {failure}"),
+                (None, None) => format!("record: none under {place}"),
             });
         }
     }
@@ -84,6 +95,7 @@ fn explain(report: &Report, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::report::EnsembleReport;
 
     fn report() -> Report {
         serde_json::from_value(serde_json::json!({
@@ -111,6 +123,16 @@ mod tests {
                 assert!(text.contains(part), "{what}: {text}");
             }
         }
+    }
+
+    #[test]
+    fn a_record_of_a_further_ensemble_names_it() {
+        let mut report = report();
+        let ensemble = "zk9:2181".to_owned();
+        report.registry.further = vec![EnsembleReport { ensemble, connected: false }];
+        assert!(!explain(&report, "web").contains("zk9"), "the record is not there");
+        report.tasks[0].records[0].ensemble = "zk9:2181".to_owned();
+        assert!(explain(&report, "web").contains("record: none under /p at zk9:2181"));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::{
     values::Span,
 };
 use crate::{
-    registry::Layout,
+    registry::{Ensemble, Layout},
     synapse::{guard, haproxy},
 };
 
@@ -248,38 +248,38 @@ impl Problems {
         let asked = raw.kind.as_ref().map(|kind| kind.value.as_str());
         let default = PathBuf::from(TOPOLOGY);
         let topology = raw.topology.as_ref().map(|path| &path.value);
-        let hosts = match (&raw.hosts, topology) {
-            (Some(hosts), _) => self.hosts(hosts),
+        let ensemble = match (&raw.hosts, topology) {
+            (Some(hosts), _) => self.ensemble(hosts),
             (None, Some(path)) => self.topology(raw, path),
             (None, None) if asked != Some("embedded") && default.exists() => {
                 self.topology(raw, &default)
             }
-            (None, None) => Vec::new(),
+            (None, None) => None,
         };
-        match asked {
-            Some("embedded") => RegistryKind::Embedded,
-            Some("zookeeper") | None if !hosts.is_empty() => {
-                RegistryKind::ZooKeeper { hosts, session_timeout }
+        match (asked, ensemble) {
+            (Some("embedded"), _) => RegistryKind::Embedded,
+            (Some("zookeeper") | None, Some(ensemble)) => {
+                RegistryKind::ZooKeeper { ensemble, session_timeout }
             }
-            Some("zookeeper") => {
+            (Some("zookeeper"), None) => {
                 let message = "zookeeper needs registry.hosts or registry.topology";
                 self.add(raw.kind.as_ref(), "registry.kind", message);
                 RegistryKind::Embedded
             }
-            Some(other) => {
+            (Some(other), _) => {
                 let message = format!("`{other}`: expected zookeeper or embedded");
                 self.add(raw.kind.as_ref(), "registry.kind", message);
                 RegistryKind::Embedded
             }
             // The topology file may be away for a moment; an empty registry of our own would take every
             // server of other hosts out of HAProxy.
-            None if fleet_host => {
+            (None, None) if fleet_host => {
                 let message = "this host belongs to a fleet, but no ZooKeeper is named; set \
                                registry.hosts or registry.topology, or registry.kind: embedded";
                 self.add(raw.kind.as_ref(), "registry", message);
                 RegistryKind::Embedded
             }
-            None => {
+            (None, None) => {
                 assumptions.push(
                     "no ZooKeeper is named (registry.hosts): the embedded registry serves this host alone"
                         .to_owned(),
@@ -289,28 +289,24 @@ impl Problems {
         }
     }
 
-    fn hosts(&mut self, hosts: &Spanned<Vec<String>>) -> Vec<String> {
-        let word = |c: char| c.is_ascii_alphanumeric() || "-_.:[]".contains(c);
-        if hosts.value.is_empty() {
-            self.add(Some(hosts), "registry.hosts", "names no host");
-        }
-        for host in &hosts.value {
-            if host.is_empty() || !host.chars().all(word) {
-                let message = format!("`{}`: expected HOST:PORT", host.escape_debug());
-                self.add(Some(hosts), "registry.hosts", message);
-            }
-        }
-        hosts.value.clone()
+    fn ensemble(&mut self, hosts: &Spanned<Vec<String>>) -> Option<Ensemble> {
+        let ensemble = Ensemble::of(&hosts.value);
+        ensemble
+            .inspect_err(|error| self.add(Some(hosts), "registry.hosts", error.to_string()))
+            .ok()
     }
 
-    fn topology(&mut self, raw: &RawRegistry, path: &Path) -> Vec<String> {
-        match soa_configs::topology::read(path) {
-            Ok(hosts) => hosts.iter().map(ToString::to_string).collect(),
-            Err(error) => {
-                self.add(raw.topology.as_ref(), "registry.topology", error.to_string());
-                Vec::new()
-            }
-        }
+    fn topology(&mut self, raw: &RawRegistry, path: &Path) -> Option<Ensemble> {
+        let hosts = soa_configs::topology::read(path).map_err(|error| error.to_string());
+        let ensemble = hosts.and_then(|hosts| {
+            let hosts = hosts.iter().map(ToString::to_string);
+            Ensemble::of(hosts).map_err(|error| error.to_string())
+        });
+        ensemble
+            .inspect_err(|message| {
+                self.add(raw.topology.as_ref(), "registry.topology", message.clone())
+            })
+            .ok()
     }
 
     fn guard(&mut self, raw: &RawGuard) -> guard::Policy {

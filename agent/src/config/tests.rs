@@ -59,9 +59,9 @@ fn an_unknown_key_is_an_error_that_names_its_line() {
 fn zookeeper_is_used_when_hosts_are_named() {
     let config =
         parse("registry: {hosts: ['zk1:2181', 'zk2:2181'], session_timeout: 20s}").unwrap();
-    let hosts = vec!["zk1:2181".to_owned(), "zk2:2181".to_owned()];
+    let ensemble = "zk1:2181,zk2:2181".parse().unwrap();
     let session_timeout = Duration::from_secs(20);
-    assert_eq!(config.registry.kind, RegistryKind::ZooKeeper { hosts, session_timeout });
+    assert_eq!(config.registry.kind, RegistryKind::ZooKeeper { ensemble, session_timeout });
     assert!(parse("registry: {kind: zookeeper}").unwrap_err().contains("needs registry.hosts"));
 }
 
@@ -83,7 +83,7 @@ fn the_packaged_file_is_valid() {
 fn what_would_fail_at_the_start_fails_the_check() {
     for (text, expected) in [
         ("host: {address: 0.0.0.0}", "no address of one host"),
-        ("registry: {hosts: []}", "names no host"),
+        ("registry: {hosts: []}", "no server is named"),
         ("registry: {hosts: ['a b']}", "`a b`: expected HOST:PORT"),
         ("hacheck: {headers_to_copy: ['X Mode']}", "`X Mode`"),
     ] {

@@ -29,7 +29,7 @@ use crate::{
         registrations::{HostIdentity, Registrations},
     },
     probe::Probe,
-    registry::{self, Layout, Observed, Published, Wanted},
+    registry::{self, Ensemble, Layout, Observed, Published, Wanted},
     soa::{self, Soa},
     supervisor::Supervisor,
     synapse::{self, catalog::Catalog, haproxy},
@@ -123,6 +123,10 @@ pub(super) async fn open(
     let host = Arc::new(HostIdentity {
         name: config.host.name.clone(),
         address: config.host.address,
+        ensemble: match &config.registry.kind {
+            RegistryKind::Embedded => Ensemble::memory(),
+            RegistryKind::ZooKeeper { ensemble, .. } => ensemble.clone(),
+        },
         layouts: config.registry.layouts.clone(),
     });
     let state_dir = &config.state_dir;
@@ -286,7 +290,7 @@ fn open_registry(
                 registry::embedded::run(settings, inputs, outputs, stop).await;
             });
         }
-        RegistryKind::ZooKeeper { hosts, session_timeout } => {
+        RegistryKind::ZooKeeper { ensemble, session_timeout } => {
             let settings = registry::zookeeper::Settings {
                 session_timeout: *session_timeout,
                 read,
@@ -296,7 +300,7 @@ fn open_registry(
                     registry::zookeeper::OnStop::Keep
                 },
                 ..registry::zookeeper::Settings::new(
-                    hosts.join(","),
+                    ensemble.clone(),
                     name,
                     config.state_dir.clone(),
                 )

@@ -23,7 +23,7 @@ use super::{
     health::{HealthMap, State},
     registrations::{Registration, Registrations},
 };
-use crate::registry::Wanted;
+use crate::registry::{Spot, Wanted};
 
 /// How long a departed server is held out of the local HAProxy: until its record is surely gone
 /// from the registry, with room for a registry that is away for a moment.
@@ -48,7 +48,7 @@ pub fn wanted(registrations: &Registrations, health: &HealthMap) -> Wanted {
             Some(State::Down | State::Marked) => {}
             Some(State::Unknown) | None => {
                 let records = registration.records.iter();
-                let undecided = records.map(|(key, r)| (key.parent.clone(), r.host, r.port));
+                let undecided = records.map(|(key, record)| Spot::of(key, record));
                 wanted.undecided.extend(undecided);
             }
         }

@@ -18,7 +18,7 @@ use super::{
     local_tasks::LocalTasks,
 };
 use crate::{
-    registry::{Layout, ParentPath, Record, RecordKey, TaskId},
+    registry::{Ensemble, Layout, ParentPath, Record, RecordKey, TaskId},
     soa::Soa,
 };
 
@@ -31,6 +31,8 @@ pub struct HostIdentity {
     /// `name` of records and prefix of their znodes: the host name, or HAProxy would rename servers.
     pub name: String,
     pub address: IpAddr,
+    /// The registry of this host.
+    pub ensemble: Ensemble,
     pub layouts: BTreeSet<Layout>,
 }
 
@@ -248,7 +250,8 @@ fn records(
         haproxy_server_options: None,
         labels,
     };
-    let under = |parent| RecordKey { parent, task: key.task.clone() };
+    let under =
+        |parent| RecordKey { ensemble: host.ensemble.clone(), parent, task: key.task.clone() };
     let mut records = BTreeMap::new();
     if places.is_empty() {
         return records;

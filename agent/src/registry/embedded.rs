@@ -12,7 +12,7 @@ use soa_configs::{Namespace, Place};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Inputs, Layout, Listing, Observed, Outputs, ParentPath, Published, Record, RecordKey,
+    Ensemble, Inputs, Layout, Listing, Observed, Outputs, ParentPath, Published, Record, RecordKey,
     SeenRecord, Wanted, layout::child_prefix,
 };
 
@@ -73,6 +73,7 @@ struct Stored {
 struct Memory {
     settings: Settings,
     stored: BTreeMap<RecordKey, Stored>,
+    failures: BTreeMap<RecordKey, String>,
     counters: BTreeMap<ParentPath, u32>,
     listings: BTreeMap<Namespace, Arc<Listing>>,
     /// Namespaces to be read again though nothing has changed.
@@ -84,6 +85,7 @@ impl Memory {
         Self {
             settings,
             stored: BTreeMap::new(),
+            failures: BTreeMap::new(),
             counters: BTreeMap::new(),
             listings: BTreeMap::new(),
             asked: BTreeSet::new(),
@@ -93,7 +95,13 @@ impl Memory {
     /// A new or changed record gets a new znode, as in ZooKeeper.
     fn store(&mut self, wanted: &Wanted) {
         self.stored.retain(|key, stored| wanted.records.get(key) == Some(&stored.record));
+        self.failures.clear();
         for (key, record) in &wanted.records {
+            if key.ensemble != Ensemble::memory() {
+                let reason = format!("registry.kind is embedded: {} is not used", key.ensemble);
+                self.failures.insert(key.clone(), reason);
+                continue;
+            }
             if !self.stored.contains_key(key) {
                 let counter = self.counters.entry(key.parent.clone()).or_default();
                 let name = format!("{}{counter:010}", child_prefix(&self.settings.instance_id));
@@ -107,7 +115,8 @@ impl Memory {
     fn published(&self) -> Published {
         let path = |(key, stored): (&RecordKey, &Stored)| (key.clone(), stored.path.clone());
         let records = self.stored.iter().map(path).collect();
-        Published { connected: true, records, failures: BTreeMap::new() }
+        let failures = self.failures.clone();
+        Published { connected: true, records, failures, ..Published::default() }
     }
 
     /// After a start a namespace counts as read only when the health of all its tasks is known:
@@ -116,7 +125,7 @@ impl Memory {
         self.listings.retain(|namespace, _| namespaces.contains(namespace));
         for namespace in namespaces {
             let parents = self.settings.read.parents(namespace, &self.settings.read_places);
-            let undecided = wanted.undecided.iter().any(|(parent, ..)| parents.contains(parent));
+            let undecided = wanted.undecided.iter().any(|spot| parents.contains(&spot.parent));
             if !self.listings.contains_key(namespace) && (undecided || !wanted.complete) {
                 continue;
             }
@@ -156,7 +165,7 @@ mod tests {
 
     fn wanted(port: u16) -> Arc<Wanted> {
         let parent = "/smartstack/global/web.main".parse().unwrap();
-        let key = RecordKey { parent, task: TaskId("t".into()) };
+        let key = RecordKey { ensemble: Ensemble::memory(), parent, task: TaskId("t".into()) };
         let record = Record {
             host: "10.0.0.1".parse().unwrap(),
             port,
@@ -198,8 +207,15 @@ mod tests {
         ask.send(web.clone()).await.unwrap();
         seen.wait_for(|now| now.namespaces[&web].generation > generation).await.unwrap();
 
-        wish.send_replace(Arc::default());
+        let mut elsewhere = Wanted::clone(&wanted(3));
+        let (mut key, record) = elsewhere.records.pop_first().unwrap();
+        key.ensemble = "zk1".parse().unwrap();
+        elsewhere.records.insert(key.clone(), record);
+        wish.send_replace(Arc::new(elsewhere));
         seen.wait_for(|now| ports(now).is_empty()).await.unwrap();
+        let published =
+            published_rx.wait_for(|now| !now.failures.is_empty()).await.unwrap().clone();
+        assert!(published.failures[&key].contains("zk1:2181"), "{published:?}");
         stop.cancel();
         running.await.unwrap();
     }

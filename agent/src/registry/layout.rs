@@ -48,13 +48,19 @@ impl Layout {
     }
 }
 
-/// The znode that holds the records of one namespace (in one place, for v1).
+/// The znode that holds the records of one namespace (in one place, for v1): of the v1 or v2 layout, or
+/// any other that a foreign configuration names.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParentPath(Arc<str>);
 
+/// The longest path taken, in bytes. Those of the two layouts are far shorter.
+const LONGEST_PATH: usize = 1024;
+
 /// A text that is no parent of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a path of the v1 or v2 layout")]
+#[error(
+    "expected an absolute znode path such as /smartstack/global/web.main, of {LONGEST_PATH} bytes at most"
+)]
 pub struct InvalidPath;
 
 impl ParentPath {
@@ -73,10 +79,18 @@ impl ParentPath {
         &self.0
     }
 
-    /// The namespace whose records stand here.
+    /// The namespace whose records stand here; `None` outside of the two layouts.
     #[must_use]
     pub fn namespace(&self) -> Option<Namespace> {
-        self.0.rsplit_once('/').and_then(|(_, namespace)| namespace.parse().ok())
+        let namespace = match self.0.strip_prefix("/smartstack/global/") {
+            Some(namespace) => namespace,
+            None => {
+                let (place, namespace) = self.0.strip_prefix("/nerve/")?.split_once('/')?;
+                place.parse::<Place>().ok()?;
+                namespace
+            }
+        };
+        namespace.parse().ok()
     }
 
     /// The path of a child.
@@ -90,16 +104,18 @@ impl FromStr for ParentPath {
     type Err = InvalidPath;
 
     fn from_str(text: &str) -> Result<Self, InvalidPath> {
-        if let Some(namespace) = text.strip_prefix("/smartstack/global/") {
-            return namespace.parse().map(|namespace| Self::v2(&namespace)).or(Err(InvalidPath));
-        }
-        let (place, namespace) = text
-            .strip_prefix("/nerve/")
-            .and_then(|rest| rest.split_once('/'))
-            .ok_or(InvalidPath)?;
-        let place: Place = place.parse().or(Err(InvalidPath))?;
-        namespace.parse().map(|namespace| Self::v1(&place, &namespace)).or(Err(InvalidPath))
+        let parts = text.strip_prefix('/').ok_or(InvalidPath)?;
+        let is_part = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(is_taken);
+        // What is below /zookeeper belongs to the server itself.
+        let reserved = parts == "zookeeper" || parts.starts_with("zookeeper/");
+        let fits = text.len() <= LONGEST_PATH && parts.split('/').all(is_part);
+        if fits && !reserved { Ok(Self(text.into())) } else { Err(InvalidPath) }
     }
+}
+
+/// Whether ZooKeeper takes a character in a path.
+fn is_taken(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
 }
 
 impl fmt::Display for ParentPath {
@@ -156,10 +172,32 @@ mod tests {
 
     #[test]
     fn a_path_is_read_back_and_nothing_else_is_taken() {
-        for path in ["/nerve/region:a/books.main", "/smartstack/global/books.main"] {
-            assert_eq!(path.parse::<ParentPath>().unwrap().as_str(), path);
+        for (path, namespace) in [
+            ("/nerve/region:a/books.main", Some("books.main")),
+            ("/smartstack/global/books.main", Some("books.main")),
+            ("/envoy/global/books.main", None),
+            ("/nerve/books.main", None),
+            ("/a", None),
+        ] {
+            let parsed: ParentPath = path.parse().unwrap();
+            assert_eq!(parsed.as_str(), path);
+            assert_eq!(parsed.namespace().as_ref().map(Namespace::as_str), namespace, "{path}");
         }
-        for path in ["", "/", "/nerve/books.main", "/smartstack/global/..", "/zookeeper/quota"] {
+        for path in [
+            "",
+            "/",
+            "a/b",
+            "/a/",
+            "//a",
+            "/a//b",
+            "/smartstack/global/..",
+            "/a/./b",
+            "/a\nb",
+            "/a\u{0}",
+            "/zookeeper",
+            "/zookeeper/quota",
+            &format!("/{}", "a".repeat(LONGEST_PATH)),
+        ] {
             assert_eq!(path.parse::<ParentPath>(), Err(InvalidPath), "{path}");
         }
     }

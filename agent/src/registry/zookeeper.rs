@@ -4,12 +4,15 @@
 //!
 //! - `session::keep` owns one session: it opens it, follows its state and replaces a client that backs
 //!   off too long. Out: a `watch` of the open session, `None` while there is no connection.
-//! - `publish::run` owns our znodes. In: `Wanted` and the record session, which holds no watches
-//!   (crates.md §3.3 rule 1). Out: `Published`.
+//! - `ensembles` divides `Wanted` between the ensembles, each with a publisher and a record session of
+//!   its own, and merges what comes of it. In: `Wanted`. Out: `Published`.
+//! - `publish` owns our znodes in one ensemble. In: its share of `Wanted`, and the record session, which
+//!   holds no watches (crates.md §3.3 rule 1). Out: its `Published`.
 //! - `observe::run` owns `Observed`. It starts one `namespace::follow` for each namespace, and a
 //!   watching session for every 96 KiB of watched paths (rule 2).
 
 mod budget;
+mod ensembles;
 mod leftovers;
 mod namespace;
 mod observe;
@@ -17,16 +20,17 @@ mod operation;
 mod plan;
 mod publish;
 mod session;
+mod share;
 mod turns;
 mod write;
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use soa_configs::Place;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Inputs, Layout, Outputs};
+use super::{Ensemble, Inputs, Layout, Outputs};
 
 /// What becomes of our records when the agent stops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +45,9 @@ pub enum OnStop {
 /// How to reach ZooKeeper and how to behave towards it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `host:port,host:port`; the port defaults to 2181.
+    /// The registry that is read, and that holds our records if these do not name another one.
+    pub ensemble: Ensemble,
+    /// How to reach it, `host:port,host:port`. Default: as it is named.
     pub hosts: String,
     /// A znode under which all paths stand; made if missing. Default: none.
     pub chroot: Option<String>,
@@ -63,8 +69,10 @@ pub struct Settings {
     pub verify_every: Duration,
     /// How often each namespace is read in full, because data may change in place. Default: 60 s.
     pub reread_every: Duration,
-    /// Deletions are not limited. Default: 500.
+    /// In each ensemble; deletions are not limited. Default: 500.
     pub creates_per_second: NonZeroU32,
+    /// How long the session of a further ensemble stays open without a record there. Default: 60 s.
+    pub close_idle_after: Duration,
     /// The ensemble is older than ZooKeeper 3.5. Default: no.
     pub legacy_server: bool,
 }
@@ -72,9 +80,10 @@ pub struct Settings {
 impl Settings {
     /// Defaults for everything but the essentials.
     #[must_use]
-    pub fn new(hosts: String, instance_id: String, state_dir: PathBuf) -> Self {
+    pub fn new(ensemble: Ensemble, instance_id: String, state_dir: PathBuf) -> Self {
         Self {
-            hosts,
+            hosts: ensemble.to_string(),
+            ensemble,
             chroot: None,
             session_timeout: Duration::from_secs(30),
             connection_timeout: Duration::from_secs(3),
@@ -86,6 +95,7 @@ impl Settings {
             verify_every: Duration::from_secs(5),
             reread_every: Duration::from_secs(60),
             creates_per_second: NonZeroU32::MIN.saturating_add(499),
+            close_idle_after: Duration::from_secs(60),
             legacy_server: false,
         }
     }
@@ -95,30 +105,24 @@ impl Settings {
 ///
 /// Returns early only if a part of it has failed, which never leaves the other parts running.
 pub async fn run(settings: Settings, inputs: Inputs, outputs: Outputs, stop: CancellationToken) {
-    let (link, records) = watch::channel(None);
     let users = stop.child_token();
-    // The session outlives its users, so that a withdrawal on stop still has one.
-    let sessions = CancellationToken::new();
-    let _ends_with_us = sessions.clone().drop_guard();
     let observed = outputs.observed.subscribe();
-    let publisher = publish::Publisher::new(
+    let publishers = ensembles::Ensembles::new(
         settings.clone(),
-        records,
         inputs.wanted,
         observed,
         outputs.published,
+        users.child_token(),
     );
     let observer = observe::Observer::new(
-        settings.clone(),
+        settings,
         inputs.namespaces,
         inputs.reread,
         outputs.observed,
         users.clone(),
     );
-    let mut keepers = JoinSet::new();
-    keepers.spawn(session::keep(settings, session::Purpose::Records, link, sessions.clone()));
     let mut wings = JoinSet::new();
-    wings.spawn(publisher.run(users.clone()));
+    wings.spawn(publishers.run());
     wings.spawn(observer.run());
     // The first one to end, asked or not, ends the other as well.
     while let Some(ended) = wings.join_next().await {
@@ -127,6 +131,4 @@ pub async fn run(settings: Settings, inputs: Inputs, outputs: Outputs, stop: Can
             tracing::error!(%error, "a part of the registry has failed");
         }
     }
-    sessions.cancel();
-    while keepers.join_next().await.is_some() {}
 }

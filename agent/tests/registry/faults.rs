@@ -27,7 +27,7 @@ async fn a_killed_server_leaves_the_listing_and_gets_the_records_back() {
     // What changes meanwhile is made up for afterwards.
     host.want(&[wish(WEB, 2)]);
     let waiting = host.published(|p| p.failures.len() == 1).await;
-    assert_eq!(waiting.failures[&wish(WEB, 2).0], "zookeeper is out of reach");
+    assert_eq!(waiting.failures[&wish(WEB, 2).0], "zookeeper at here:1 is out of reach");
     server.restart().await.unwrap();
     let back = host.published(stands(1)).await;
     assert!(back.records.contains_key(&wish(WEB, 2).0));

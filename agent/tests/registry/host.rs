@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Debug, future::Future, sync::Arc, time::Duration};
 
 use agent::registry::{
-    Inputs, Observed, Outputs, ParentPath, Published, Record, RecordKey, TaskId, Wanted,
+    Ensemble, Inputs, Observed, Outputs, ParentPath, Published, Record, RecordKey, TaskId, Wanted,
     zookeeper::{self, Settings},
 };
 use end_to_end::ZooKeeper;
@@ -104,9 +104,15 @@ pub(crate) async fn fleet() -> (ZooKeeper, TempDir, Settings) {
     let settings = Settings {
         session_timeout: Duration::from_secs(20),
         verify_every: Duration::from_secs(1),
-        ..Settings::new(server.hosts(), "host1".to_owned(), dir.path().to_owned())
+        hosts: server.hosts(),
+        ..Settings::new(here(), "host1".to_owned(), dir.path().to_owned())
     };
     (server, dir, settings)
+}
+
+/// The registry of the host, by whatever address it is reached.
+pub(crate) fn here() -> Ensemble {
+    "here:1".parse().unwrap()
 }
 
 pub(crate) fn namespace(name: &str) -> Namespace {
@@ -127,7 +133,8 @@ pub(crate) fn record(port: u16) -> Record {
 /// A record for the task on `port`.
 pub(crate) fn wish(parent: &str, port: u16) -> (RecordKey, Record) {
     let parent: ParentPath = parent.parse().unwrap();
-    (RecordKey { parent, task: TaskId(format!("task{port}").into()) }, record(port))
+    let task = TaskId(format!("task{port}").into());
+    (RecordKey { ensemble: here(), parent, task }, record(port))
 }
 
 /// Writes as another program would.
@@ -145,6 +152,15 @@ pub(crate) async fn children(client: &Client, parent: &str) -> Vec<String> {
     let mut children = client.list_children(parent).await.unwrap_or_default();
     children.sort();
     children
+}
+
+/// Looks at the parent without a pause until told to stop; the fewest children it has seen.
+pub(crate) async fn fewest_children(client: Client, stop: CancellationToken) -> usize {
+    let mut fewest = usize::MAX;
+    while !stop.is_cancelled() {
+        fewest = fewest.min(client.list_children(WEB).await.unwrap().len());
+    }
+    fewest
 }
 
 /// The ports that a host sees in a namespace; `None` before the first read.

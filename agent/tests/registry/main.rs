@@ -1,6 +1,7 @@
 //! The registry against a real ZooKeeper.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is tests")]
 
+mod ensembles;
 mod faults;
 mod host;
 mod reading;

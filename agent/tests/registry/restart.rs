@@ -3,18 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use zookeeper_client::Client;
 
-use crate::host::{Host, WEB, children, eventually, fleet, put, wish};
-
-/// Looks at the parent without a pause until told to stop; the fewest children it has seen.
-async fn fewest_children(client: Client, stop: CancellationToken) -> usize {
-    let mut fewest = usize::MAX;
-    while !stop.is_cancelled() {
-        fewest = fewest.min(client.list_children(WEB).await.unwrap().len());
-    }
-    fewest
-}
+use crate::host::{Host, WEB, children, eventually, fewest_children, fleet, put, wish};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_leaves_no_moment_without_a_record_and_no_double() {
@@ -102,7 +92,7 @@ async fn a_restart_after_the_session_has_expired_begins_anew() {
     eventually("the expired session is forgotten", async || {
         let text = std::fs::read(&file).unwrap();
         let sessions: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        sessions.as_object().unwrap().len() == 1
+        sessions.as_array().unwrap().len() == 1
     })
     .await;
     let wanted = Arc::clone(&second.wanted.borrow());

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use agent::registry::{
-    Record, Wanted,
+    Record, Spot, Wanted,
     zookeeper::{OnStop, Settings},
 };
 use zookeeper_client::{AuthId, Permission};
@@ -203,7 +203,7 @@ async fn nothing_is_removed_before_anything_is_known() {
     let mut second = Host::start(settings);
     second.published(|p| p.connected).await;
     let (key, known) = wish(WEB, 1);
-    let undecided = [(key.parent.clone(), record(3).host, 3)].into();
+    let undecided = [Spot::of(&key, &record(3))].into();
     let records = [(key, known)].into();
     second.wanted.send_replace(Arc::new(Wanted { complete: false, records, undecided }));
     // The record of task 1 is replaced; of the other two nothing is known yet.

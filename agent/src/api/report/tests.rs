@@ -31,8 +31,12 @@ pub(in crate::api) async fn view(catalog: Catalog, haproxy: Status) -> View {
         watch::channel(value).1
     }
     let spool = tempfile::tempdir().unwrap();
-    let host =
-        HostIdentity { name: "h".to_owned(), address: [127, 0, 0, 1].into(), layouts: [].into() };
+    let host = HostIdentity {
+        name: "h".to_owned(),
+        address: [127, 0, 0, 1].into(),
+        ensemble: crate::registry::Ensemble::memory(),
+        layouts: [].into(),
+    };
     View {
         host: Arc::new(host),
         registry_kind: "embedded",

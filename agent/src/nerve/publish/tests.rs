@@ -8,7 +8,7 @@ use crate::{
         health::Health,
         registrations::{CheckSpec, RegistrationKey},
     },
-    registry::{ParentPath, Record, RecordKey, TaskId},
+    registry::{Ensemble, ParentPath, Record, RecordKey, TaskId},
 };
 
 const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
@@ -45,7 +45,10 @@ fn registration(
             body_expect: None,
         },
         leaving: leaving.map(str::to_owned),
-        records: BTreeMap::from([(RecordKey { parent, task }, record)]),
+        records: BTreeMap::from([(
+            RecordKey { ensemble: Ensemble::memory(), parent, task },
+            record,
+        )]),
     };
     (key, Arc::new(registration))
 }

@@ -40,6 +40,7 @@ fn host() -> HostIdentity {
     HostIdentity {
         name: "host1-devc".to_owned(),
         address: [10, 0, 0, 1].into(),
+        ensemble: Ensemble::memory(),
         layouts: [Layout::V1, Layout::V2].into(),
     }
 }

@@ -9,20 +9,19 @@ mod ledger;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    path::PathBuf,
 };
 
 use futures_util::{StreamExt, stream};
 use tracing::{debug, info};
 use zookeeper_client::{Client, Error};
 
-use self::ledger::Ledger;
+pub(super) use self::ledger::Ledger;
 use super::{
     operation::{PIPELINE, bounded},
     plan::Nodes,
     write::{children_named_by, delete_all},
 };
-use crate::registry::{ParentPath, Record, Wanted};
+use crate::registry::{Ensemble, ParentPath, Record, Spot, Wanted};
 
 /// A node of an earlier session of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +32,7 @@ struct Leftover {
     server: Option<(IpAddr, u16)>,
 }
 
-/// Knows our earlier sessions and what is left of them.
+/// Knows our earlier sessions in one ensemble and what is left of them.
 #[derive(Debug)]
 pub(super) struct Leftovers {
     ledger: Ledger,
@@ -44,9 +43,8 @@ pub(super) struct Leftovers {
 }
 
 impl Leftovers {
-    /// Reads what earlier lives of this host noted in `state_dir`.
-    pub(super) async fn load(state_dir: PathBuf, instance_id: String) -> Self {
-        let ledger = Ledger::load(state_dir).await;
+    /// `ledger` says what earlier lives of this host noted of the ensemble.
+    pub(super) fn new(ledger: Ledger, instance_id: String) -> Self {
         Self { ledger, instance_id, found: BTreeMap::new(), searched: false }
     }
 
@@ -59,6 +57,17 @@ impl Leftovers {
     pub(super) fn retire(&mut self, session: i64) {
         self.ledger.retire(session);
         self.search_again();
+    }
+
+    /// Whether an earlier session may have left something.
+    pub(super) fn are_sought(&self) -> bool {
+        !self.ledger.earlier().is_empty()
+    }
+
+    /// Notes that nothing of a session is left.
+    pub(super) async fn forget(&mut self, session: i64) {
+        self.ledger.retire(session);
+        self.ledger.forget_all_but(&BTreeSet::new()).await;
     }
 
     /// Asks for a new search in the next pass.
@@ -87,7 +96,8 @@ impl Leftovers {
             self.searched = true;
             self.forget_empty().await;
         }
-        let may_go = |leftover: &Leftover| may_go(leftover, wanted, nodes);
+        let ensemble = self.ledger.ensemble();
+        let may_go = |leftover: &Leftover| may_go(leftover, ensemble, wanted, nodes);
         let paths: Vec<String> =
             self.found.iter().filter(|(_, l)| may_go(l)).map(|(path, _)| path.clone()).collect();
         if paths.is_empty() {
@@ -117,7 +127,7 @@ impl Leftovers {
 
 /// Whether nothing is lost without it: a new record of ours stands for the same server, or, once the
 /// nerve wing knows everything, there is no such server any more.
-fn may_go(leftover: &Leftover, wanted: &Wanted, nodes: &Nodes) -> bool {
+fn may_go(leftover: &Leftover, ensemble: &Ensemble, wanted: &Wanted, nodes: &Nodes) -> bool {
     let Some((host, port)) = leftover.server else { return wanted.complete };
     let wish = wanted.records.iter().find(|(key, record)| {
         key.parent == leftover.parent && (record.host, record.port) == (host, port)
@@ -125,8 +135,8 @@ fn may_go(leftover: &Leftover, wanted: &Wanted, nodes: &Nodes) -> bool {
     match wish {
         Some((key, record)) => nodes.get(key).is_some_and(|node| node.payload == record.encode()),
         None => {
-            let open = wanted.undecided.contains(&(leftover.parent.clone(), host, port));
-            wanted.complete && !open
+            let (ensemble, parent) = (ensemble.clone(), leftover.parent.clone());
+            wanted.complete && !wanted.undecided.contains(&Spot { ensemble, parent, host, port })
         }
     }
 }
@@ -171,12 +181,16 @@ mod tests {
         "/smartstack/global/web.main".parse().unwrap()
     }
 
+    fn here() -> Ensemble {
+        "zk1".parse().unwrap()
+    }
+
     fn leftover() -> Leftover {
         Leftover { parent: parent(), owner: 1, server: Some((HOST, 80)) }
     }
 
     fn wish(complete: bool, port: u16) -> (Wanted, Nodes) {
-        let key = RecordKey { parent: parent(), task: TaskId("new".into()) };
+        let key = RecordKey { ensemble: here(), parent: parent(), task: TaskId("new".into()) };
         let record = Record {
             host: HOST,
             port,
@@ -195,31 +209,32 @@ mod tests {
     #[test]
     fn it_goes_once_a_new_record_stands_in_its_place() {
         let (wanted, nodes) = wish(false, 80);
-        assert!(may_go(&leftover(), &wanted, &nodes));
-        assert!(!may_go(&leftover(), &wanted, &Nodes::new()), "not written yet");
+        assert!(may_go(&leftover(), &here(), &wanted, &nodes));
+        assert!(!may_go(&leftover(), &here(), &wanted, &Nodes::new()), "not written yet");
     }
 
     #[test]
     fn it_goes_when_nobody_wants_it_but_not_before_everything_is_known() {
         let (wanted, nodes) = wish(true, 81);
-        assert!(may_go(&leftover(), &wanted, &nodes));
+        assert!(may_go(&leftover(), &here(), &wanted, &nodes));
         let (incomplete, nodes) = wish(false, 81);
-        assert!(!may_go(&leftover(), &incomplete, &nodes));
+        assert!(!may_go(&leftover(), &here(), &incomplete, &nodes));
     }
 
     #[test]
     fn it_stays_while_the_verdict_is_open() {
         let (mut wanted, nodes) = wish(true, 81);
-        wanted.undecided.insert((parent(), HOST, 80));
-        assert!(!may_go(&leftover(), &wanted, &nodes));
+        let (ensemble, parent) = (here(), parent());
+        wanted.undecided.insert(Spot { ensemble, parent, host: HOST, port: 80 });
+        assert!(!may_go(&leftover(), &here(), &wanted, &nodes));
     }
 
     #[test]
     fn an_unreadable_one_goes_once_everything_is_known() {
         let unreadable = Leftover { server: None, ..leftover() };
         let (wanted, nodes) = wish(true, 80);
-        assert!(may_go(&unreadable, &wanted, &nodes));
+        assert!(may_go(&unreadable, &here(), &wanted, &nodes));
         let (wanted, nodes) = wish(false, 80);
-        assert!(!may_go(&unreadable, &wanted, &nodes));
+        assert!(!may_go(&unreadable, &here(), &wanted, &nodes));
     }
 }

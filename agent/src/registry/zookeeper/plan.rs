@@ -81,7 +81,7 @@ mod tests {
 
     fn key(task: &str) -> RecordKey {
         let parent = "/smartstack/global/web.main".parse().unwrap();
-        RecordKey { parent, task: TaskId(task.into()) }
+        RecordKey { ensemble: "zk1".parse().unwrap(), parent, task: TaskId(task.into()) }
     }
 
     fn record(port: u16) -> Record {

@@ -1,4 +1,4 @@
-//! Keeps the znodes of our session equal to the wanted records.
+//! Keeps the znodes of our session in one ensemble equal to the wanted records.
 //!
 //! One task owns them. A pass deletes first, then checks what the server has, then writes, and may be
 //! cut off and repeated at any point: whatever has an unknown outcome is found by the next check.
@@ -56,6 +56,9 @@ pub(super) struct Publisher {
     doomed: BTreeSet<String>,
     check_at: Instant,
     waits: Waits,
+    /// The session is closed when nothing of ours has been there for so long; `None`: never.
+    close_after: Option<Duration>,
+    empty_since: Option<Instant>,
 }
 
 impl Publisher {
@@ -65,6 +68,7 @@ impl Publisher {
         wanted: watch::Receiver<Arc<Wanted>>,
         observed: watch::Receiver<Arc<Observed>>,
         published: watch::Sender<Arc<Published>>,
+        close_after: Option<Duration>,
     ) -> Self {
         let turns = Turns::new(settings.creates_per_second);
         Self {
@@ -80,18 +84,20 @@ impl Publisher {
             doomed: BTreeSet::new(),
             check_at: Instant::now(),
             waits: PASS_RETRY.waits(),
+            close_after,
+            empty_since: None,
         }
     }
 
-    pub(super) async fn run(mut self, stop: CancellationToken) {
-        let (dir, instance_id) = (&self.settings.state_dir, &self.settings.instance_id);
-        let mut leftovers = Leftovers::load(dir.clone(), instance_id.clone()).await;
+    /// Publishes until `stop`, or until there is nothing of ours.
+    pub(super) async fn run(mut self, mut leftovers: Leftovers, stop: CancellationToken) {
         stop.run_until_cancelled(self.serve(&mut leftovers)).await;
-        if self.settings.on_stop == OnStop::Withdraw {
+        if stop.is_cancelled() && self.settings.on_stop == OnStop::Withdraw {
             self.withdraw(&mut leftovers).await;
         }
     }
 
+    /// Returns when there has been nothing of ours for long enough.
     async fn serve(&mut self, leftovers: &mut Leftovers) {
         loop {
             let session = self.link.borrow_and_update().clone();
@@ -102,8 +108,27 @@ impl Publisher {
                 None => None,
             };
             self.tell();
-            self.wait(next).await;
+            let close_at = self.close_at(leftovers);
+            if close_at.is_some_and(|at| at <= Instant::now()) {
+                if let Some(session) = self.session {
+                    leftovers.forget(session).await;
+                }
+                return;
+            }
+            self.wait(next.into_iter().chain(close_at).min()).await;
         }
+    }
+
+    /// When to close the session, if nothing is wanted, nothing stands and nothing is left over.
+    fn close_at(&mut self, leftovers: &Leftovers) -> Option<Instant> {
+        let close_after = self.close_after?;
+        let wanted = self.wanted.borrow();
+        let standing = !self.nodes.is_empty() || !self.doomed.is_empty() || leftovers.are_sought();
+        if !wanted.complete || !wanted.records.is_empty() || standing {
+            self.empty_since = None;
+            return None;
+        }
+        Some(*self.empty_since.get_or_insert_with(Instant::now) + close_after)
     }
 
     /// One pass; returns when the next is due.
@@ -125,7 +150,7 @@ impl Publisher {
                 let wait = self.waits.after_failure();
                 debug!(%error, ?wait, "pass over our records cut off");
                 if self.waits.failures() >= DOUBTFUL {
-                    warn!(%error, "zookeeper does not answer");
+                    warn!(ensemble = %self.settings.ensemble, %error, "zookeeper does not answer");
                     self.waits.reset();
                     session.doubt();
                 }
@@ -139,7 +164,8 @@ impl Publisher {
         if self.session != Some(session.id()) {
             let mut from = Instant::now();
             if let Some(old) = self.session.replace(session.id()) {
-                info!(records = self.nodes.len(), "session lost; writing all records again");
+                let (records, ensemble) = (self.nodes.len(), &self.settings.ensemble);
+                info!(records, %ensemble, "session lost; writing all records again");
                 leftovers.retire(old);
                 from += HERD.mul_f64(random());
             }
@@ -295,13 +321,17 @@ impl Publisher {
     fn tell(&self) {
         let connected = self.link.borrow().is_some();
         let wanted = Arc::clone(&self.wanted.borrow());
+        let usual = match connected {
+            true => "about to be written".to_owned(),
+            false => format!("zookeeper at {} is out of reach", self.settings.ensemble),
+        };
         let reason = |missing: Missing| {
-            let usual = if connected { "about to be written" } else { "zookeeper is out of reach" };
-            let reason = self.turns.reason(&missing.key).unwrap_or(usual).to_owned();
+            let reason = self.turns.reason(&missing.key).unwrap_or(&usual).to_owned();
             (missing.key, reason)
         };
         let now = Published {
             connected,
+            further: BTreeMap::new(),
             records: self
                 .nodes
                 .iter()
@@ -362,7 +392,7 @@ impl Publisher {
 }
 
 /// A sender that is gone says nothing more; that must not turn the loop into a spin.
-async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+pub(super) async fn changed<T>(receiver: &mut watch::Receiver<T>) {
     if receiver.changed().await.is_err() {
         pending().await
     }

@@ -107,7 +107,8 @@ impl Keeper {
                 }
                 Err(error) => {
                     if waits.failures().is_power_of_two() || waits.failures() == 0 {
-                        warn!(%error, attempts = waits.failures() + 1, "cannot reach zookeeper");
+                        let (ensemble, attempts) = (&self.settings.ensemble, waits.failures() + 1);
+                        warn!(%ensemble, %error, attempts, "cannot reach zookeeper");
                     }
                     time::sleep(waits.after_failure()).await;
                 }

@@ -109,11 +109,12 @@ mod tests {
     use crate::registry::TaskId;
 
     fn missing(count: usize) -> Vec<Missing> {
-        let parent: crate::registry::ParentPath = "/smartstack/global/web.main".parse().unwrap();
-        let one = |task: usize| Missing {
-            key: RecordKey { parent: parent.clone(), task: TaskId(task.to_string().into()) },
-            payload: b"{}".to_vec(),
+        let key = |task: usize| RecordKey {
+            ensemble: "zk1".parse().unwrap(),
+            parent: "/smartstack/global/web.main".parse().unwrap(),
+            task: TaskId(task.to_string().into()),
         };
+        let one = |task: usize| Missing { key: key(task), payload: b"{}".to_vec() };
         (0..count).map(one).collect()
     }
 
