@@ -70,6 +70,8 @@ pub struct Locations {
     pub dir: PathBuf,
     /// Default `/nail/etc/services/location_types.json`.
     pub types_file: PathBuf,
+    /// Default `/nail/etc/services/location_mapping.json`.
+    pub mapping_file: PathBuf,
     /// Places given here, widest first; when there are any, the files are not read.
     pub fixed: Vec<soa_configs::Place>,
 }
@@ -96,6 +98,14 @@ pub struct Registry {
     pub read: Layout,
     /// Default: keep, so that a restart leaves no gap (design invariant 5).
     pub withdraw_on_stop: bool,
+    /// The file that named the ensemble, if one did.
+    pub topology: Option<PathBuf>,
+    /// Each location of this type has a ZooKeeper. Default superregion.
+    pub location_type: String,
+    /// Names the ZooKeeper of each. Default `/nail/etc/zookeeper_discovery/infrastructure`.
+    pub topology_dir: PathBuf,
+    /// Labels of operators. Default `/etc/nerve/labels.d`.
+    pub labels_dir: PathBuf,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

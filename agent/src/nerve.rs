@@ -11,6 +11,7 @@ pub mod judge;
 mod leavers;
 pub mod local_tasks;
 pub mod publish;
+mod records;
 pub mod registrar;
 pub mod registrations;
 pub mod stale_marks;

@@ -1,7 +1,14 @@
-//! Follows what operators and service owners wrote: soa-configs, the system configuration and the
-//! places of this host.
+//! Follows what operators and service owners wrote: soa-configs, the system configuration, the places
+//! of this host and what lies around them.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+pub mod atlas;
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use soa_configs::{
     InstanceConfig, Namespace, NamespaceConfig, Place, Problem, Snapshot, Tree, locations,
@@ -21,6 +28,7 @@ pub struct Settings {
     /// Over the system configuration's.
     pub cluster: Option<Cluster>,
     pub locations: crate::config::Locations,
+    pub atlas: atlas::Settings,
 }
 
 /// All that is written down, as last understood.
@@ -33,6 +41,7 @@ pub struct Soa {
     pub configs: Arc<Snapshot>,
     /// Widest first. Never empty once `read`.
     pub places: Vec<Place>,
+    pub atlas: Arc<atlas::Atlas>,
     pub register_marathon_services: bool,
     /// What is broken now; what was understood before still counts.
     pub problems: Vec<Problem>,
@@ -129,6 +138,7 @@ struct Reader {
     system: paasta::Followed,
     /// As last read from files; those that are assumed are not among them.
     places: Vec<Place>,
+    atlas: atlas::Reader,
 }
 
 /// One look.
@@ -136,6 +146,7 @@ struct Seen {
     configs: Arc<Snapshot>,
     read: bool,
     places: Option<Vec<Place>>,
+    atlas: Arc<atlas::Atlas>,
     register_marathon_services: Option<bool>,
     problems: Vec<Problem>,
     /// What is suddenly gone, and believed at the next look; until then it has no effect.
@@ -146,17 +157,21 @@ impl Reader {
     fn new(settings: Settings) -> Self {
         let tree = Tree::new(&settings.soa_dir);
         let system = paasta::Followed::new(&settings.paasta_dir);
-        Self { settings, tree, system, places: Vec::new() }
+        let atlas = atlas::Reader::new(settings.atlas.clone());
+        Self { settings, tree, system, places: Vec::new(), atlas }
     }
 
     fn watched(&self) -> Vec<Watched> {
         let Settings { soa_dir, paasta_dir, locations, .. } = &self.settings;
         let watch = |path: &PathBuf, recursive| Watched { path: path.clone(), recursive };
         // Watched a second time, soa-configs would no longer be watched to their depth.
-        let types_dir = locations.types_file.parent().filter(|dir| !dir.starts_with(soa_dir));
-        let mut watched =
-            vec![watch(soa_dir, true), watch(paasta_dir, true), watch(&locations.dir, false)];
-        watched.extend(types_dir.map(|dir| watch(&dir.to_owned(), false)));
+        let types_dir = locations.types_file.parent().map(Path::to_owned);
+        let single =
+            types_dir.into_iter().chain([locations.dir.clone()]).chain(self.atlas.watched());
+        let single: BTreeSet<PathBuf> =
+            single.filter(|dir| !dir.starts_with(soa_dir) && dir != paasta_dir).collect();
+        let mut watched = vec![watch(soa_dir, true), watch(paasta_dir, true)];
+        watched.extend(single.iter().map(|dir| watch(dir, false)));
         watched
     }
 
@@ -170,19 +185,22 @@ impl Reader {
         let changes = self.tree.refresh();
         let configs = self.tree.snapshot();
         problems.extend(configs.problems.iter().cloned());
+        let atlas = self.atlas.look(&self.settings.locations.fixed);
+        problems.extend(atlas.problems);
         Seen {
             read: changes.unreadable.is_none(),
             places: self.places(&mut problems),
             configs,
             register_marathon_services,
             problems,
-            doubts: doubt.into_iter().chain(changes.doubts).collect(),
+            doubts: doubt.into_iter().chain(changes.doubts).chain(atlas.doubts).collect(),
+            atlas: atlas.atlas,
         }
     }
 
     /// `None`: they are not known now, so those of before stand.
     fn places(&mut self, problems: &mut Vec<Problem>) -> Option<Vec<Place>> {
-        let crate::config::Locations { dir, types_file, fixed } = &self.settings.locations;
+        let crate::config::Locations { dir, types_file, fixed, .. } = &self.settings.locations;
         if !fixed.is_empty() {
             return Some(fixed.clone());
         }
@@ -229,6 +247,7 @@ fn publish(current: &watch::Sender<Arc<Soa>>, seen: Seen) {
                 .unwrap_or(soa.register_marathon_services),
             problems: seen.problems,
             places,
+            atlas: seen.atlas,
         };
         if next == **soa {
             return false;
@@ -256,6 +275,9 @@ fn report(before: &Soa, now: &Soa) {
     }
     if before.configs.cluster != now.configs.cluster {
         info!(cluster = ?now.configs.cluster, "cluster of this host");
+    }
+    if before.atlas.ensembles != now.atlas.ensembles {
+        info!(ensembles = ?now.atlas.ensembles, "zookeeper of each location");
     }
     let count = |soa: &Soa| (soa.configs.namespaces.len(), soa.configs.instances.len());
     let (namespaces, instances) = count(now);

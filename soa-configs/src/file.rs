@@ -110,7 +110,8 @@ pub struct Problem {
 
 impl Problem {
     /// A fault that has no place in a text.
-    pub(crate) fn new(file: &Path, message: String) -> Self {
+    #[must_use]
+    pub fn new(file: &Path, message: String) -> Self {
         let (one_line, reason) = (message.clone(), message.clone());
         Self { file: file.to_owned(), message, one_line, reason, diagnostic: None }
     }

@@ -16,6 +16,7 @@ pub mod hash;
 pub mod ids;
 pub mod instances;
 pub mod json;
+pub mod labels;
 pub mod load;
 pub mod locations;
 pub mod marathon;

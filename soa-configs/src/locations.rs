@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub use self::{
-    advertise::advertised,
+    advertise::{Advertised, advertised},
     mapping::{LocationTypes, Mapping, UnknownLocation},
 };
 

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Where ZooKeeper's hosts stand in a PaaSTA fleet (synapse.md §8.1).
-const TOPOLOGY: &str = "/nail/etc/zookeeper_discovery/infrastructure/local.yaml";
+const TOPOLOGY_DIR: &str = "/nail/etc/zookeeper_discovery/infrastructure";
 /// The client library repeats what the registry says of its sessions.
 const DEFAULT_LEVEL: &str = "info,zookeeper_client=warn";
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -206,6 +206,9 @@ impl Problems {
             types_file: raw
                 .types_file
                 .unwrap_or_else(|| "/nail/etc/services/location_types.json".into()),
+            mapping_file: raw
+                .mapping_file
+                .unwrap_or_else(|| "/nail/etc/services/location_mapping.json".into()),
             fixed,
         }
     }
@@ -229,31 +232,41 @@ impl Problems {
         if !["keep", "withdraw"].contains(&on_stop) {
             self.add(raw.on_stop.as_ref(), "registry.on_stop", "expected keep or withdraw");
         }
+        let topology_dir = raw.topology_dir.clone().unwrap_or_else(|| TOPOLOGY_DIR.into());
+        let topology = topology(raw, &topology_dir);
         Registry {
-            kind: self.registry_kind(raw, fleet_host, assumptions),
+            kind: self.registry_kind(raw, topology.as_deref(), fleet_host, assumptions),
             layouts,
             read: self.parsed("registry.read", &raw.read, Layout::V2, "expected v1 or v2"),
             withdraw_on_stop: on_stop == "withdraw",
+            topology,
+            location_type: self.location_type(&raw.location_type),
+            topology_dir,
+            labels_dir: raw.labels_dir.clone().unwrap_or_else(|| "/etc/nerve/labels.d".into()),
         }
+    }
+
+    fn location_type(&mut self, text: &Text) -> String {
+        let kind = text.as_ref().map_or("superregion", |text| text.value.as_str());
+        if let Err(error) = Place::new(kind, "x") {
+            self.add(text.as_ref(), "registry.location_type", error.to_string());
+        }
+        kind.to_owned()
     }
 
     fn registry_kind(
         &mut self,
         raw: &RawRegistry,
+        topology: Option<&Path>,
         fleet_host: bool,
         assumptions: &mut Vec<String>,
     ) -> RegistryKind {
         let session_timeout =
             self.span("registry.session_timeout", &raw.session_timeout, SESSION_TIMEOUT);
         let asked = raw.kind.as_ref().map(|kind| kind.value.as_str());
-        let default = PathBuf::from(TOPOLOGY);
-        let topology = raw.topology.as_ref().map(|path| &path.value);
         let ensemble = match (&raw.hosts, topology) {
             (Some(hosts), _) => self.ensemble(hosts),
             (None, Some(path)) => self.topology(raw, path),
-            (None, None) if asked != Some("embedded") && default.exists() => {
-                self.topology(raw, &default)
-            }
             (None, None) => None,
         };
         match (asked, ensemble) {
@@ -364,6 +377,17 @@ impl Problems {
             default
         })
     }
+}
+
+/// The file that names the registry of this host, if no hosts are given.
+fn topology(raw: &RawRegistry, topology_dir: &Path) -> Option<PathBuf> {
+    let embedded = raw.kind.as_ref().is_some_and(|kind| kind.value == "embedded");
+    if raw.hosts.is_some() {
+        return None;
+    }
+    let default =
+        || Some(topology_dir.join("local.yaml")).filter(|file| !embedded && file.exists());
+    raw.topology.as_ref().map(|path| path.value.clone()).or_else(default)
 }
 
 /// Whether this host has been, or is meant to be, one of a fleet.

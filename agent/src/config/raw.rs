@@ -42,6 +42,7 @@ pub(super) struct RawHost {
 pub(super) struct RawLocations {
     pub(super) dir: Option<PathBuf>,
     pub(super) types_file: Option<PathBuf>,
+    pub(super) mapping_file: Option<PathBuf>,
     pub(super) fixed: Option<Spanned<IndexMap<String, String>>>,
 }
 
@@ -64,6 +65,9 @@ pub(super) struct RawRegistry {
     pub(super) layouts: Option<Spanned<Vec<String>>>,
     pub(super) read: Text,
     pub(super) on_stop: Text,
+    pub(super) location_type: Text,
+    pub(super) topology_dir: Option<PathBuf>,
+    pub(super) labels_dir: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]

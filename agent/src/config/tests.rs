@@ -56,6 +56,24 @@ fn an_unknown_key_is_an_error_that_names_its_line() {
 }
 
 #[test]
+fn the_topology_directory_names_the_registry_of_this_host_and_those_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::atomic_file::write(&dir.path().join("local.yaml"), b"- [zk2, 1]\n- [zk1, 1]").unwrap();
+    let text =
+        format!("registry: {{topology_dir: {}, location_type: region}}", dir.path().display());
+    let registry = parse(&text).unwrap().registry;
+    let RegistryKind::ZooKeeper { ensemble, .. } = registry.kind else { panic!("{registry:?}") };
+    assert_eq!(ensemble.as_str(), "zk1:1,zk2:1");
+    assert_eq!(registry.topology, Some(dir.path().join("local.yaml")));
+    assert_eq!(registry.location_type, "region");
+    let hosts = text.replace("{topology", "{hosts: [zk3], topology");
+    let registry = parse(&hosts).unwrap().registry;
+    assert_eq!(registry.topology, None, "hosts that are given come first");
+    let wrong = parse("registry: {location_type: a b}").unwrap_err();
+    assert!(wrong.contains("registry.location_type"), "{wrong}");
+}
+
+#[test]
 fn zookeeper_is_used_when_hosts_are_named() {
     let config =
         parse("registry: {hosts: ['zk1:2181', 'zk2:2181'], session_timeout: 20s}").unwrap();

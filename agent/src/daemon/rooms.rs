@@ -127,6 +127,7 @@ pub(super) async fn open(
             RegistryKind::Embedded => Ensemble::memory(),
             RegistryKind::ZooKeeper { ensemble, .. } => ensemble.clone(),
         },
+        location_type: config.registry.location_type.clone(),
         layouts: config.registry.layouts.clone(),
     });
     let state_dir = &config.state_dir;
@@ -205,8 +206,24 @@ fn follow_soa(config: &Config, sender: watch::Sender<Arc<Soa>>, tasks: &mut Supe
         paasta_dir: config.paasta_dir.clone(),
         cluster: config.cluster.clone(),
         locations: config.locations.clone(),
+        atlas: atlas(config),
     };
     tasks.spawn("soa-configs", |stop| soa::follow(settings, sender, stop));
+}
+
+fn atlas(config: &Config) -> soa::atlas::Settings {
+    let registry = &config.registry;
+    let ensemble = match &registry.kind {
+        RegistryKind::Embedded => None,
+        RegistryKind::ZooKeeper { ensemble, .. } => Some(ensemble.clone()),
+    };
+    soa::atlas::Settings {
+        types_file: config.locations.types_file.clone(),
+        mapping_file: config.locations.mapping_file.clone(),
+        topology_dir: ensemble.is_some().then(|| registry.topology_dir.clone()),
+        labels_dir: registry.labels_dir.clone(),
+        local: registry.topology.clone().zip(ensemble),
+    }
 }
 
 /// Tells hacheck where containers are: how to reach them while Docker's own proxies are away, and

@@ -9,21 +9,19 @@ use std::{
 
 use hacheck::marks::UnixTime;
 use indexmap::IndexMap;
-use soa_configs::{Mode, Namespace, NamespaceConfig, Place};
+use soa_configs::{Mode, Namespace, NamespaceConfig};
 
 use super::{
     Refusal,
     containers::{Container, Containers},
     identity::{Identity, host_port, identify},
     local_tasks::LocalTasks,
+    records::{Destinations, Payload, destinations, records},
 };
 use crate::{
-    registry::{Ensemble, Layout, ParentPath, Record, RecordKey, TaskId},
+    registry::{Ensemble, Layout, Record, RecordKey, TaskId},
     soa::Soa,
 };
-
-/// PaaSTA's services always carry weight 10 (nerve.md §5.1).
-const WEIGHT: u32 = 10;
 
 /// Who this host is, as records name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +31,8 @@ pub struct HostIdentity {
     pub address: IpAddr,
     /// The registry of this host.
     pub ensemble: Ensemble,
+    /// Each location of this type has a ZooKeeper.
+    pub location_type: String,
     pub layouts: BTreeSet<Layout>,
 }
 
@@ -74,7 +74,7 @@ pub struct CheckSpec {
 /// All registrations of this host, and what was refused.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Registrations {
-    /// True once containers and soa-configs have been read.
+    /// True once containers and soa-configs have been read, and it is known which places there are.
     pub complete: bool,
     pub wanted: BTreeMap<RegistrationKey, Arc<Registration>>,
     pub refused: Vec<Refusal>,
@@ -91,8 +91,7 @@ struct Candidate {
     port: u16,
     namespaces: Vec<Namespace>,
     leaving: Option<String>,
-    /// `deploy_group` and `paasta_instance`, as nerve-tools labels v2 records.
-    labels: Vec<(&'static str, String)>,
+    payload: Payload,
 }
 
 /// Decides all registrations of this host.
@@ -121,11 +120,12 @@ pub fn registrations(
         port: task.port,
         namespaces: task.namespaces.clone(),
         leaving: None,
-        labels: Vec::new(),
+        payload: Payload::default(),
     }));
     let wanted = accept(&candidates, soa, host, &mut refused);
     refused.sort();
-    Registrations { complete: containers.listed && soa.read, wanted, refused, strangers }
+    let complete = containers.listed && soa.read && !soa.atlas.in_doubt;
+    Registrations { complete, wanted, refused, strangers }
 }
 
 /// Why a container is no candidate.
@@ -142,18 +142,18 @@ impl From<String> for Rejection {
 
 fn candidate(container: &Container, soa: &Soa) -> Result<Candidate, Rejection> {
     let leaving = container.leaving.as_ref().map(|leaving| leaving.signal.clone());
-    let (namespaces, port, labels) = match identify(container) {
+    let (namespaces, port, payload) = match identify(container) {
         Identity::NotOurs(reason) => return Err(Rejection::NotOurs(reason)),
         Identity::Refused(reason) => return Err(reason.into()),
         Identity::Plain { namespaces, port } => {
-            (namespaces, host_port(container, port, false)?, Vec::new())
+            (namespaces, host_port(container, port, false)?, Payload::default())
         }
         Identity::Paasta { service, instance } => {
             let config = soa.instance(&service, &instance)?;
             let port = host_port(container, config.container_port.get(), true)?;
-            let labels =
+            let paasta =
                 vec![("deploy_group", config.deploy_group.clone()), ("paasta_instance", instance)];
-            (config.registrations.clone(), port, labels)
+            (config.registrations.clone(), port, Payload { paasta, ..Payload::default() })
         }
     };
     Ok(Candidate {
@@ -164,7 +164,7 @@ fn candidate(container: &Container, soa: &Soa) -> Result<Candidate, Rejection> {
         port,
         namespaces,
         leaving,
-        labels,
+        payload,
     })
 }
 
@@ -176,6 +176,7 @@ fn accept(
 ) -> BTreeMap<RegistrationKey, Arc<Registration>> {
     let mut wanted = BTreeMap::new();
     let mut owners: BTreeMap<(Namespace, u16), &Candidate> = BTreeMap::new();
+    let mut known: BTreeMap<&Namespace, Destinations> = BTreeMap::new();
     // A task that stays goes before one that leaves: a port may change hands between the two.
     let order = candidates.iter().filter(|c| c.leaving.is_none());
     let order = order.chain(candidates.iter().filter(|c| c.leaving.is_some()));
@@ -191,7 +192,11 @@ fn accept(
                         )
                     } else {
                         owners.insert((namespace.clone(), candidate.port), candidate);
-                        let registration = registration(candidate, namespace, config, soa, host);
+                        let destinations = known
+                            .entry(namespace)
+                            .or_insert_with(|| destinations(config, soa, host));
+                        let registration =
+                            registration(candidate, namespace, config, destinations, soa, host);
                         wanted.insert(registration.key.clone(), Arc::new(registration));
                         continue;
                     }
@@ -200,6 +205,11 @@ fn accept(
             refused.push(refusal(&candidate.task, &candidate.title, reason));
         }
     }
+    for (namespace, destinations) in known {
+        let told =
+            |reason: String| Refusal { task: String::new(), title: namespace.to_string(), reason };
+        refused.extend(destinations.refused.into_iter().map(told));
+    }
     wanted
 }
 
@@ -207,15 +217,11 @@ fn registration(
     candidate: &Candidate,
     namespace: &Namespace,
     config: &NamespaceConfig,
+    destinations: &Destinations,
     soa: &Soa,
     host: &HostIdentity,
 ) -> Registration {
     let key = RegistrationKey { task: candidate.task.clone(), namespace: namespace.clone() };
-    let places: Vec<&Place> = soa
-        .places
-        .iter()
-        .filter(|place| config.advertise.iter().any(|t| t == place.kind()))
-        .collect();
     Registration {
         title: candidate.title.clone(),
         life: candidate.life.clone(),
@@ -230,46 +236,9 @@ fn registration(
             body_expect: config.healthcheck_body_expect.clone(),
         },
         leaving: candidate.leaving.clone(),
-        records: records(&key, candidate, &places, host),
+        records: records(&key, candidate.port, &candidate.payload, destinations, soa, host),
         key,
     }
-}
-
-/// One v1 record a place, and one v2 record that carries all places as labels (nerve.md §5.5).
-fn records(
-    key: &RegistrationKey,
-    candidate: &Candidate,
-    places: &[&Place],
-    host: &HostIdentity,
-) -> BTreeMap<RecordKey, Record> {
-    let record = |labels| Record {
-        host: host.address,
-        port: candidate.port,
-        name: host.name.clone(),
-        weight: Some(WEIGHT),
-        haproxy_server_options: None,
-        labels,
-    };
-    let under =
-        |parent| RecordKey { ensemble: host.ensemble.clone(), parent, task: key.task.clone() };
-    let mut records = BTreeMap::new();
-    if places.is_empty() {
-        return records;
-    }
-    if host.layouts.contains(&Layout::V1) {
-        for place in places {
-            records.insert(under(ParentPath::v1(place, &key.namespace)), record(None));
-        }
-    }
-    if host.layouts.contains(&Layout::V2) {
-        let own = candidate.labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let mut labels: IndexMap<String, String> =
-            places.iter().map(|place| (place.to_string(), String::new())).chain(own).collect();
-        // configure_nerve writes its file with sorted keys, so labels come out sorted.
-        labels.sort_keys();
-        records.insert(under(ParentPath::v2(&key.namespace)), record(Some(labels)));
-    }
-    records
 }
 
 fn refusal(task: &TaskId, title: &str, reason: String) -> Refusal {

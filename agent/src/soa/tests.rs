@@ -44,7 +44,15 @@ fn settings(dir: &Path) -> Settings {
         locations: crate::config::Locations {
             dir: dir.to_owned(),
             types_file: dir.join("soa/location_types.json"),
+            mapping_file: dir.join("soa/location_mapping.json"),
             fixed: Vec::new(),
+        },
+        atlas: atlas::Settings {
+            types_file: dir.join("soa/location_types.json"),
+            mapping_file: dir.join("soa/location_mapping.json"),
+            topology_dir: Some(dir.join("topology")),
+            labels_dir: dir.join("labels"),
+            local: None,
         },
     }
 }
@@ -158,4 +166,23 @@ fn no_directory_is_watched_twice() {
     elsewhere.locations.types_file = "/etc/types.json".into();
     let watched = Reader::new(elsewhere).watched();
     assert!(watched.iter().any(|w| w.path == Path::new("/etc") && !w.recursive));
+}
+
+#[tokio::test]
+async fn a_host_is_relabelled_and_learns_of_an_ensemble_without_a_restart() {
+    let host = Host::new(&[WEB, TYPES, REGION]);
+    let dir = host.dir.path().to_owned();
+    let mut current = host.current.subscribe();
+    let stop = CancellationToken::new();
+    let following = tokio::spawn(follow(settings(&dir), host.current.clone(), stop.clone()));
+    current.wait_for(|soa| places(soa) == ["region:uswest1-devc"]).await.unwrap();
+    write(&dir, ("region", "uswest2-devc"));
+    current.wait_for(|soa| places(soa) == ["region:uswest2-devc"]).await.unwrap();
+    write(&dir, ("topology/nova-prod.yaml", "- [zk1, 2181]"));
+    let knows = |soa: &Arc<Soa>| soa.atlas.ensembles.as_ref().is_some_and(|all| !all.is_empty());
+    current.wait_for(knows).await.unwrap();
+    write(&dir, ("labels/web.main1", "a: b"));
+    current.wait_for(|soa| !soa.atlas.labels.is_empty()).await.unwrap();
+    stop.cancel();
+    following.await.unwrap();
 }

@@ -4,6 +4,7 @@
 mod ensembles;
 mod faults;
 mod host;
+mod interop;
 mod reading;
 mod restart;
 mod writing;

@@ -52,7 +52,7 @@ pub struct Mapping {
 }
 
 /// A location that the mapping or the list of types does not know.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{0} is not in the location mapping")]
 pub struct UnknownLocation(pub String);
 
@@ -62,9 +62,17 @@ impl Mapping {
     /// # Errors
     /// When it cannot be read or holds anything but objects.
     pub fn read(file: &Path) -> Result<Self, FileError> {
-        let text = file::read(file)?;
-        let fault = |fault| FileError::fault(file, &text, &fault);
-        Self::of(&json::parse(&text).map_err(fault)?).map_err(fault)
+        Self::parse(file, &file::read(file)?)
+    }
+
+    /// Parses the text of such a file; `file` is for the messages.
+    ///
+    /// # Errors
+    /// As [`Mapping::read`].
+    pub fn parse(file: &Path, text: &str) -> Result<Self, FileError> {
+        json::parse(text)
+            .and_then(|node| Self::of(&node))
+            .map_err(|fault| FileError::fault(file, text, &fault))
     }
 
     fn of(node: &Node) -> Result<Self, crate::yaml::Fault> {

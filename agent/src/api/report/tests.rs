@@ -35,6 +35,7 @@ pub(in crate::api) async fn view(catalog: Catalog, haproxy: Status) -> View {
         name: "h".to_owned(),
         address: [127, 0, 0, 1].into(),
         ensemble: crate::registry::Ensemble::memory(),
+        location_type: "superregion".to_owned(),
         layouts: [].into(),
     };
     View {

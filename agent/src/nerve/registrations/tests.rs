@@ -32,7 +32,7 @@ fn soa(smartstack: &str, marathon: &str) -> Soa {
             "region:uswest1-devc".parse().unwrap(),
         ],
         register_marathon_services: true,
-        problems: Vec::new(),
+        ..Soa::default()
     }
 }
 
@@ -41,6 +41,7 @@ fn host() -> HostIdentity {
         name: "host1-devc".to_owned(),
         address: [10, 0, 0, 1].into(),
         ensemble: Ensemble::memory(),
+        location_type: "superregion".to_owned(),
         layouts: [Layout::V1, Layout::V2].into(),
     }
 }
@@ -148,4 +149,27 @@ fn without_a_place_to_advertise_to_there_is_no_record() {
     let soa = soa("main: {proxy_port: 1, advertise: [habitat]}\n", "{}");
     let decided = decide(&running([plain("web", "web.main")]), &soa);
     assert_eq!(payloads(&decided), []);
+}
+
+#[test]
+fn a_place_that_cannot_be_followed_is_told_once_and_the_others_count() {
+    let soa = soa(
+        "main: {proxy_port: 1, extra_advertise: {'region:uswest1-devc': ['region:mars']}}\n",
+        "{}",
+    );
+    let mut second = plain("b", "web.main");
+    second.published.clear();
+    let decided = decide(&running([plain("a", "web.main"), second]), &soa);
+    let told: Vec<_> = decided.refused.iter().filter(|r| r.title == "web.main").collect();
+    assert_eq!(told.len(), 1, "{:?}", decided.refused);
+    assert!(told[0].reason.contains("region:mars is not in the location mapping"), "{told:?}");
+    assert_eq!(payloads(&decided).len(), 2);
+}
+
+#[test]
+fn nothing_is_complete_while_places_are_in_doubt() {
+    let mut soa = soa("main: {proxy_port: 1}\n", "{}");
+    assert!(decide(&running([]), &soa).complete);
+    Arc::make_mut(&mut soa.atlas).in_doubt = true;
+    assert!(!decide(&running([]), &soa).complete);
 }

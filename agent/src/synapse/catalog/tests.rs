@@ -13,7 +13,7 @@ fn soa(text: &str) -> Soa {
         configs: Arc::new(soa_configs::Snapshot { namespaces, ..Default::default() }),
         places: vec!["region:here".parse().unwrap()],
         register_marathon_services: true,
-        problems: Vec::new(),
+        ..Soa::default()
     }
 }
 

@@ -28,7 +28,7 @@ fn soa() -> Soa {
         }),
         places: vec!["region:here".parse().unwrap()],
         register_marathon_services: true,
-        problems: Vec::new(),
+        ..Soa::default()
     }
 }
 
