@@ -8,12 +8,14 @@
 //!   its own, and merges what comes of it. In: `Wanted`. Out: `Published`.
 //! - `publish` owns our znodes in one ensemble. In: its share of `Wanted`, and the record session, which
 //!   holds no watches (crates.md §3.3 rule 1). Out: its `Published`.
+//! - `lookout` watches those of our znodes that nobody reads here. In: their paths. Out: which are gone.
 //! - `observe::run` owns `Observed`. It starts one `namespace::follow` for each namespace, and a
 //!   watching session for every 96 KiB of watched paths (rule 2).
 
 mod budget;
 mod ensembles;
 mod leftovers;
+mod lookout;
 mod namespace;
 mod observe;
 mod operation;

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use agent::registry::{
-    Record, Spot, Wanted,
+    Record, RecordKey, Spot, Wanted,
     zookeeper::{OnStop, Settings},
 };
 use zookeeper_client::{AuthId, Permission};
@@ -131,6 +131,38 @@ async fn a_deleted_record_is_missed_at_once_if_the_namespace_is_watched() {
     host.observed(is_seen).await;
     client.delete(&path, None).await.unwrap();
     host.published(|p| p.records.get(&key).is_some_and(|now| *now != path)).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_record_is_missed_at_once_in_every_layout_and_ensemble() {
+    let (server, _dir, settings) = fleet().await;
+    let further = end_to_end::ZooKeeper::start().await.unwrap();
+    let never = Duration::from_secs(3600);
+    let mut host = Host::start(Settings { verify_every: never, ..settings });
+    let (key, elsewhere) = wish(WEB, 1);
+    let ensemble = further.hosts().parse().unwrap();
+    let elsewhere = (RecordKey { ensemble, ..key }, elsewhere);
+    let records = [wish(V1, 1), wish(WEB, 1), wish("/other/path", 1), elsewhere.clone()];
+    host.want(&records);
+    // Several times: a watch fires but once.
+    for _ in 0..3 {
+        let standing = host.published(|p| p.records.len() == records.len()).await;
+        for (key, path) in &standing.records {
+            let holder = if *key == elsewhere.0 { &further } else { &server };
+            let client = holder.client().await.unwrap();
+            let watched = async || {
+                holder.ask("wchp").await.is_ok_and(|watches| watches.contains(path.as_str()))
+            };
+            eventually("it is watched", watched).await;
+            let (_, stat) = client.get_data(path).await.unwrap();
+            let of_records = format!("0x{:x}", stat.ephemeral_owner);
+            let watching = holder.ask("wchc").await.unwrap();
+            assert!(!watching.contains(&of_records), "the session of records holds no watches");
+            client.delete(path, None).await.unwrap();
+            host.published(|p| p.records.get(key).is_some_and(|now| now != path)).await;
+        }
+    }
     host.stop().await;
 }
 

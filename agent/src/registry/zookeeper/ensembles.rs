@@ -10,14 +10,18 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::select_all};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
     Settings,
     leftovers::{Ledger, Leftovers},
-    publish::{Publisher, changed},
+    lookout::Lookout,
+    publish::{Ends, Publisher, changed},
     session::{self, Purpose},
     share::shares,
 };
@@ -25,6 +29,9 @@ use crate::registry::{Ensemble, Observed, Published, Wanted};
 
 /// Each holds a session. A fleet has one ensemble for each of its larger places.
 const MOST: usize = 32;
+
+/// Paths found gone that wait for the publisher. The lookout waits when it is full.
+const QUEUE: usize = 64;
 
 /// The publisher of one ensemble, as seen from here.
 struct Branch {
@@ -121,22 +128,28 @@ impl Ensembles {
         let observed =
             if is_local { self.observed.clone() } else { watch::channel(Arc::default()).1 };
         let leftovers = Leftovers::new(ledger.of(ensemble.clone()), settings.instance_id.clone());
-        let (link, session) = watch::channel(None);
+        let (keeper, link) = watch::channel(None);
+        let (standing, to_watch) = watch::channel(Arc::default());
+        let (gone, vanished) = mpsc::channel(QUEUE);
+        let ends = Ends { link, wanted: wishes, observed, published: outcome, standing, vanished };
         let close_after = (!is_local).then_some(settings.close_idle_after);
-        let publisher =
-            Publisher::new(settings.clone(), session, wishes, observed, outcome, close_after);
+        let publisher = Publisher::new(settings.clone(), ends, close_after);
+        let lookout = Lookout::new(settings.clone(), to_watch, gone);
         let stop = self.stop.clone();
         let told = ensemble.clone();
         self.publishers.spawn(async move {
             // The session outlives its user, so that a withdrawal on stop still has one.
             let sessions = CancellationToken::new();
             let _ends_with_us = sessions.clone().drop_guard();
-            let keeping = session::keep(settings, Purpose::Records, link, sessions.clone());
-            let keeper = tokio::spawn(keeping);
+            let mut helpers = JoinSet::new();
+            helpers.spawn(session::keep(settings, Purpose::Records, keeper, sessions.clone()));
+            helpers.spawn(lookout.run(sessions.clone()));
             publisher.run(leftovers, stop).await;
             sessions.cancel();
-            if let Err(failure) = keeper.await {
-                error!(%failure, "a task that keeps a session has failed");
+            while let Some(ended) = helpers.join_next().await {
+                if let Err(failure) = ended {
+                    error!(%failure, "a task beside a publisher has failed");
+                }
             }
             told
         });

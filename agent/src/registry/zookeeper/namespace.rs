@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 use zookeeper_client::{Client, Error};
 
 use super::{
-    operation::{PIPELINE, bounded, is_answer, make_parent},
+    operation::{PIPELINE, SPREAD, bounded, is_answer, make_parent},
     session::{Link, Session},
 };
 use crate::{
@@ -33,6 +33,9 @@ const RETRY: Backoff = Backoff::fixed(50, 5000);
 
 /// A parent with more children is not believed: the last listing stands.
 const MOST_CHILDREN: usize = 10_000;
+
+/// A lone change is read at once; a namespace in a storm of them is not read more often than this.
+const PACE: Duration = Duration::from_millis(50);
 
 /// Passes failed in a row over one connection before the client is held to be dead.
 const DOUBTFUL: u32 = 5;
@@ -112,6 +115,8 @@ pub(super) struct State {
     generation: u64,
     /// The session of the watches.
     session: i64,
+    /// When the last pass began.
+    passed_at: Option<Instant>,
     /// Parents with a watch that has not fired.
     armed: BTreeSet<usize>,
     watches: FuturesUnordered<Fired>,
@@ -139,10 +144,15 @@ impl Follower {
             self.state.armed.clear();
             self.state.watches.clear();
         }
+        // The watches of the earlier connection hold, and all hosts of a fleet may read now.
+        if self.state.passed_at.is_some() && self.pause(SPREAD.mul_f64(random())).await.is_none() {
+            return;
+        }
         let mut waits = RETRY.waits();
         let mut pass = Pass::Full;
         let mut full_at = Instant::now();
         loop {
+            self.state.passed_at = Some(Instant::now());
             if pass != Pass::News {
                 full_at = Instant::now() + self.reread_every.mul_f64(0.75 + 0.5 * random());
             }
@@ -175,10 +185,20 @@ impl Follower {
             _ = self.link.changed() => None,
             Some(parent) = self.state.watches.next() => {
                 self.state.armed.remove(&parent);
+                let soonest = self.state.passed_at.map_or_else(Instant::now, |at| at + PACE);
+                self.pause(soonest.saturating_duration_since(Instant::now())).await?;
                 Some(Pass::News)
             }
             Ok(()) = self.asked.changed() => Some(Pass::Asked),
             () = time::sleep_until(full_at) => Some(Pass::Full),
+        }
+    }
+
+    /// `None` when the connection is another one before the end.
+    async fn pause(&mut self, pause: Duration) -> Option<()> {
+        tokio::select! {
+            _ = self.link.changed() => None,
+            () = time::sleep(pause) => Some(()),
         }
     }
 
@@ -199,10 +219,7 @@ impl Follower {
         if silent && waits.failures().is_multiple_of(DOUBTFUL) {
             session.doubt();
         }
-        tokio::select! {
-            _ = self.link.changed() => None,
-            () = time::sleep(wait) => Some(pass.max_with_full()),
-        }
+        self.pause(wait).await.map(|()| pass.max_with_full())
     }
 
     fn recovered(&self, waits: &mut Waits) {

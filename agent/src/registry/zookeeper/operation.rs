@@ -8,6 +8,10 @@ use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
 /// Longer than any connection timeout in use, so a dead connection reports itself first.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// After a lost session or connection every host of a fleet has much to read and to write: each begins
+/// within this time, at random.
+pub(super) const SPREAD: Duration = Duration::from_millis(500);
+
 /// How many operations one task has on the wire at once.
 pub(super) const PIPELINE: usize = 64;
 

@@ -1,7 +1,11 @@
 //! What has to be written, deleted or adopted: decisions on values alone.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use super::Settings;
 use crate::registry::{Observed, ParentPath, Record, RecordKey, Wanted, record::MAX_PAYLOAD};
 
 /// A znode of our session.
@@ -63,6 +67,18 @@ pub(super) fn has_vanished(nodes: &mut Nodes, observed: &Observed) -> bool {
         node.seen = there;
     }
     vanished
+}
+
+/// The paths of our nodes that the synapse wing does not read, so that it cannot miss them.
+pub(super) fn unread(nodes: &Nodes, observed: &Observed, settings: &Settings) -> BTreeSet<String> {
+    let is_read = |parent: &ParentPath| {
+        let followed = parent.namespace().filter(|ns| observed.namespaces.contains_key(ns));
+        followed.is_some_and(|namespace| {
+            settings.read.parents(&namespace, &settings.read_places).contains(parent)
+        })
+    };
+    let unread = nodes.iter().filter(|(key, _)| !is_read(&key.parent));
+    unread.map(|(_, node)| node.path.clone()).collect()
 }
 
 fn listing<'a>(
@@ -158,6 +174,24 @@ mod tests {
         assert!(!has_vanished(&mut nodes, &observed(&[&path])));
         assert!(has_vanished(&mut nodes, &observed(&[])));
         assert!(!has_vanished(&mut nodes, &observed(&[])), "said once");
+    }
+
+    #[test]
+    fn what_the_synapse_wing_does_not_read_is_for_the_lookout() {
+        let v1 = RecordKey { parent: "/nerve/region:x/web.main".parse().unwrap(), ..key("a") };
+        let old = Node { path: "/nerve/region:x/web.main/h_0000000000".to_owned(), ..node(1, 0) };
+        let nodes = Nodes::from([(key("a"), node(1, 0)), (v1, old.clone())]);
+        let settings = Settings::new("zk1".parse().unwrap(), "h".to_owned(), "/".into());
+        assert_eq!(unread(&nodes, &Observed::default(), &settings).len(), 2);
+        let listing = Listing {
+            records: Vec::new(),
+            refused: Vec::new(),
+            generation: 1,
+            read_at: SystemTime::UNIX_EPOCH,
+        };
+        let namespaces = [("web.main".parse().unwrap(), Arc::new(listing))].into();
+        let observed = Observed { connected: true, namespaces };
+        assert_eq!(unread(&nodes, &observed, &settings), [old.path].into());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! One task owns them. A pass deletes first, then checks what the server has, then writes, and may be
 //! cut off and repeated at any point: whatever has an unknown outcome is found by the next check.
 
+mod check;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -11,7 +13,7 @@ use std::{
 
 use futures_util::future::pending;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
@@ -21,19 +23,17 @@ use zookeeper_client::Error;
 use super::{
     OnStop, Settings,
     leftovers::Leftovers,
-    operation::{bounded, is_answer},
+    lookout::Standing,
+    operation::{SPREAD, is_answer},
     plan::{self, Missing, Node, Nodes},
     session::{Link, Session},
     turns::Turns,
-    write::{create_all, delete_all, owned},
+    write::{create_all, delete_all},
 };
 use crate::{
     backoff::{Backoff, Waits, random},
     registry::{Observed, Published, RecordKey, Wanted},
 };
-
-/// After a lost session every host of the fleet has all its records to write.
-const HERD: Duration = Duration::from_millis(500);
 
 /// Waits after a pass that was cut off.
 const PASS_RETRY: Backoff = Backoff::fixed(50, 1000);
@@ -41,12 +41,25 @@ const PASS_RETRY: Backoff = Backoff::fixed(50, 1000);
 /// Passes cut off in a row over one connection before the client is held to be dead.
 const DOUBTFUL: u32 = 3;
 
+/// What a publisher is connected to.
+pub(super) struct Ends {
+    pub(super) link: Link,
+    pub(super) wanted: watch::Receiver<Arc<Wanted>>,
+    pub(super) observed: watch::Receiver<Arc<Observed>>,
+    pub(super) published: watch::Sender<Arc<Published>>,
+    pub(super) standing: watch::Sender<Standing>,
+    pub(super) vanished: mpsc::Receiver<String>,
+}
+
 pub(super) struct Publisher {
     settings: Settings,
     link: Link,
     wanted: watch::Receiver<Arc<Wanted>>,
     observed: watch::Receiver<Arc<Observed>>,
     published: watch::Sender<Arc<Published>>,
+    /// What the lookout has to watch, and what it finds gone.
+    standing: watch::Sender<Standing>,
+    vanished: mpsc::Receiver<String>,
     turns: Turns,
     /// The session whose nodes these are, and the connection over which they were last checked.
     session: Option<i64>,
@@ -62,14 +75,9 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(
-        settings: Settings,
-        link: Link,
-        wanted: watch::Receiver<Arc<Wanted>>,
-        observed: watch::Receiver<Arc<Observed>>,
-        published: watch::Sender<Arc<Published>>,
-        close_after: Option<Duration>,
-    ) -> Self {
+    /// `close_after`: how long the session outlives the last record; `None`: it stays open.
+    pub(super) fn new(settings: Settings, ends: Ends, close_after: Option<Duration>) -> Self {
+        let Ends { link, wanted, observed, published, standing, vanished } = ends;
         let turns = Turns::new(settings.creates_per_second);
         Self {
             settings,
@@ -77,6 +85,8 @@ impl Publisher {
             wanted,
             observed,
             published,
+            standing,
+            vanished,
             turns,
             session: None,
             connection: 0,
@@ -167,7 +177,7 @@ impl Publisher {
                 let (records, ensemble) = (self.nodes.len(), &self.settings.ensemble);
                 info!(records, %ensemble, "session lost; writing all records again");
                 leftovers.retire(old);
-                from += HERD.mul_f64(random());
+                from += SPREAD.mul_f64(random());
             }
             self.turns.restart(from);
             self.nodes.clear();
@@ -228,51 +238,6 @@ impl Publisher {
             }
         }
         outcome
-    }
-
-    /// Compares what the server has of our session with what we think it has.
-    async fn check(&mut self, session: &Session, wanted: &Wanted) -> Result<(), Error> {
-        let Settings { instance_id, legacy_server, .. } = &self.settings;
-        let known = self.nodes.values().map(|node| node.path.clone()).collect();
-        let parents = wanted.records.keys().map(|key| key.parent.clone()).collect();
-        let mut ours = owned(&session.client, instance_id, known, parents, *legacy_server).await?;
-        self.nodes.retain(|key, node| {
-            let there = ours.remove(&node.path);
-            if !there {
-                warn!(path = node.path, task = %key.task, "record has vanished");
-            }
-            there
-        });
-        for path in ours.into_iter().filter(|path| !self.doomed.contains(path)).collect::<Vec<_>>()
-        {
-            self.adopt_or_doom(session, wanted, path).await?;
-        }
-        Ok(())
-    }
-
-    async fn adopt_or_doom(
-        &mut self,
-        session: &Session,
-        wanted: &Wanted,
-        path: String,
-    ) -> Result<(), Error> {
-        let payload = match bounded(session.client.get_data(&path)).await {
-            Ok((payload, _)) => payload,
-            Err(Error::NoNode) => return Ok(()),
-            // Unreadable, so it is of no use to anybody.
-            Err(error) if is_answer(&error) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        match plan::adopter(&path, &payload, &plan::missing(&self.nodes, wanted)) {
-            Some(key) => {
-                debug!(path, "record was written after all");
-                self.stand(key, Node { path, payload, seen: false });
-            }
-            None => {
-                self.doomed.insert(path);
-            }
-        }
-        Ok(())
     }
 
     /// Writes one batch; returns when to go on, if there is more to do.
@@ -339,6 +304,14 @@ impl Publisher {
                 .collect(),
             failures: plan::missing(&self.nodes, &wanted).into_iter().map(reason).collect(),
         };
+        let unread = plan::unread(&self.nodes, &self.observed.borrow(), &self.settings);
+        self.standing.send_if_modified(|old| {
+            let changed = **old != unread;
+            if changed {
+                *old = Arc::new(unread);
+            }
+            changed
+        });
         self.published.send_if_modified(|old| {
             let changed = **old != now;
             if changed {
@@ -362,6 +335,13 @@ impl Publisher {
                 () = &mut due => return,
                 () = changed(&mut self.wanted) => return,
                 () = changed(&mut self.link) => return,
+                Some(path) = self.vanished.recv() => {
+                    // Not one that we have deleted ourselves in the meantime.
+                    if self.nodes.values().any(|node| node.path == path) {
+                        self.check_at = Instant::now();
+                        return;
+                    }
+                }
                 () = changed(&mut self.observed) => {
                     let observed = Arc::clone(&self.observed.borrow_and_update());
                     if plan::has_vanished(&mut self.nodes, &observed) {

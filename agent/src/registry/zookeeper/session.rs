@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use zookeeper_client::{Client, Error, SessionInfo, SessionState};
 
 use super::{Settings, operation::make_parent};
-use crate::backoff::{Backoff, Waits};
+use crate::backoff::{Backoff, Waits, random};
 
 /// The client's own attempts come at 0, 0.1, 0.3 and 0.7 s and then ever more rarely, without a cap: a
 /// client that is still without a connection after this is replaced (crates.md §3.3 C).
@@ -131,7 +131,7 @@ impl Keeper {
         if let Some(known) = known.as_ref() {
             connector = connector.with_session(known.clone());
         }
-        let connecting = connector.connect(&self.settings.hosts);
+        let connecting = Box::pin(connector.connect(&self.settings.hosts));
         let client = match time::timeout(self.patience_to_connect(), connecting).await {
             Ok(connected) => connected?,
             Err(_elapsed) => return Err(Error::Timeout),
@@ -160,7 +160,9 @@ impl Keeper {
         while !state.is_terminated() {
             if state == SessionState::Disconnected {
                 self.link.send_replace(None);
-                match time::timeout(PATIENCE, states.changed()).await {
+                // Not all hosts of a fleet at once.
+                let patience = PATIENCE.mul_f64(1.0 + 0.5 * random());
+                match time::timeout(patience, states.changed()).await {
                     Ok(next) => state = next,
                     Err(_elapsed) => break,
                 }
