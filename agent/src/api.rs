@@ -9,6 +9,10 @@
 //! | `GET /safe-to-stop?target=T` | may the task be stopped now? |
 //! | `POST /drain?target=T[&reason=R][&seconds=N][&wait=S]` | mark, withdraw, wait |
 //! | `POST /undrain?target=T` | lift the mark |
+//! | `POST /leave[?reason=R][&wait=S]` | the same for every task of the host, until it returns |
+//! | `POST /return` | the host is back in service |
+//! | `GET /standing?target=SERVICE.NAMESPACE[:PORT]` | is it up here, or down? ([`standing::Standing`]) |
+//! | `POST /down?target=...[&reason=R]`, `POST /up?target=...` | set or lift that mark |
 //!
 //! A target is `SERVICE.NAMESPACE`, `SERVICE.NAMESPACE:PORT`, a container (name or beginning of its
 //! id) or the name of a local process.
@@ -17,8 +21,10 @@ pub mod drain;
 mod metrics;
 pub mod page;
 pub mod report;
+pub mod standing;
 pub mod target;
 mod view;
+pub mod withdrawn;
 
 use std::time::Duration;
 
@@ -58,29 +64,48 @@ impl Api {
             return text(StatusCode::FORBIDDEN, "ask by address or as localhost\n");
         }
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        match (request.method(), request.uri().path()) {
-            (&Method::GET, "/") => page::page(),
-            (&Method::GET, "/status.json") => json(StatusCode::OK, &report::report(&self.view)),
-            (&Method::GET, "/metrics") => {
+        let path = request.uri().path();
+        match *request.method() {
+            Method::GET if READS.contains(&path) => self.read(path, &query).await,
+            Method::POST if CHANGES.contains(&path) => {
+                if !request.headers().contains_key(CLIENT_HEADER) {
+                    let hint = "send the header X-Smartstack-Client with any value\n";
+                    return text(StatusCode::FORBIDDEN, hint);
+                }
+                self.change(path, &query).await
+            }
+            _ if READS.contains(&path) || CHANGES.contains(&path) => {
+                text(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method\n")
+            }
+            _ => text(StatusCode::NOT_FOUND, "no such path; the status page is at /\n"),
+        }
+    }
+
+    async fn read(&self, path: &str, query: &Query) -> Reply {
+        match path {
+            "/status.json" => json(StatusCode::OK, &report::report(&self.view)),
+            "/metrics" => {
                 let of_hacheck = |registry: &mut _| self.hacheck.register_metrics(registry);
                 let text = metrics::text(&self.view, of_hacheck);
                 typed(StatusCode::OK, metrics::CONTENT_TYPE, text)
             }
-            (&Method::GET, "/healthz") => text(StatusCode::OK, "OK\n"),
-            (&Method::GET, "/safe-to-stop") => self.safe_to_stop(&query),
-            (&Method::POST, "/drain" | "/undrain")
-                if !request.headers().contains_key(CLIENT_HEADER) =>
-            {
-                text(StatusCode::FORBIDDEN, "send the header X-Smartstack-Client with any value\n")
-            }
-            (&Method::POST, "/drain") => self.drain(&query).await,
-            (&Method::POST, "/undrain") => self.undrain(&query).await,
-            (
-                _,
-                "/" | "/status.json" | "/metrics" | "/healthz" | "/safe-to-stop" | "/drain"
-                | "/undrain",
-            ) => text(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method\n"),
-            _ => text(StatusCode::NOT_FOUND, "no such path; the status page is at /\n"),
+            "/healthz" => text(StatusCode::OK, "OK\n"),
+            "/safe-to-stop" => self.safe_to_stop(query),
+            "/standing" => self.standing(query).await,
+            _ => page::page(),
+        }
+    }
+
+    async fn change(&self, path: &str, query: &Query) -> Reply {
+        match path {
+            "/drain" => self.drain(query).await,
+            "/undrain" => self.undrain(query).await,
+            "/leave" => self.leave(query).await,
+            "/return" => match self.view.host_leave.come_back().await {
+                Ok(()) => text(StatusCode::OK, "this host is back in service\n"),
+                Err(error) => failed(&error),
+            },
+            _ => self.mark(path == "/up", query).await,
         }
     }
 
@@ -96,18 +121,43 @@ impl Api {
             Ok(targets) => targets,
             Err(reason) => return text(StatusCode::NOT_FOUND, format!("{reason}\n")),
         };
-        let seconds = |name: &str| query.get(name).parse::<u32>().ok();
         let order = drain::Order {
             reason: query.get("reason").to_owned(),
-            lasts: seconds("seconds").map(|s| Duration::from_secs(s.into())),
+            lasts: query.seconds("seconds"),
         };
         if let Err(error) = drain::mark(&targets, &order, &self.view).await {
             warn!(error, "drain: the mark is not on disk");
             return text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
         }
-        let wait = seconds("wait").map_or(Duration::ZERO, |s| Duration::from_secs(s.into()));
-        let progress = drain::wait(&targets, wait.min(MAX_WAIT), &self.view).await;
-        json(StatusCode::OK, &progress)
+        json(StatusCode::OK, &drain::wait(&targets, query.wait(), &self.view).await)
+    }
+
+    /// The whole host, before it is shut down.
+    async fn leave(&self, query: &Query) -> Reply {
+        if let Err(error) = self.view.host_leave.leave(query.get("reason")).await {
+            // A shutdown must not stop at a full disk.
+            warn!(%error, "the host leaves, but a new agent would not know");
+        }
+        let all = drain::all(&self.view);
+        json(StatusCode::OK, &drain::wait(&all, query.wait(), &self.view).await)
+    }
+
+    async fn standing(&self, query: &Query) -> Reply {
+        match standing::Wanted::parse(query.get("target")) {
+            Ok(wanted) => json(StatusCode::OK, &standing::standing(&wanted, &self.view).await),
+            Err(reason) => text(StatusCode::BAD_REQUEST, format!("{reason}\n")),
+        }
+    }
+
+    async fn mark(&self, up: bool, query: &Query) -> Reply {
+        let wanted = match standing::Wanted::parse(query.get("target")) {
+            Ok(wanted) => wanted,
+            Err(reason) => return text(StatusCode::BAD_REQUEST, format!("{reason}\n")),
+        };
+        match standing::mark(&wanted, up, query.get("reason"), &self.view).await {
+            Ok(()) => json(StatusCode::OK, &standing::standing(&wanted, &self.view).await),
+            Err(error) => failed(&*error),
+        }
     }
 
     async fn undrain(&self, query: &Query) -> Reply {
@@ -120,6 +170,16 @@ impl Api {
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
+}
+
+const READS: [&str; 6] =
+    ["/", "/status.json", "/metrics", "/healthz", "/safe-to-stop", "/standing"];
+const CHANGES: [&str; 6] = ["/drain", "/undrain", "/leave", "/return", "/up", "/down"];
+
+fn failed(error: &dyn std::error::Error) -> Reply {
+    let sentence = drain::sentence(error);
+    warn!(error = sentence, "a change is not on disk");
+    text(StatusCode::INTERNAL_SERVER_ERROR, format!("{sentence}\n"))
 }
 
 /// A page of another site can make its own name lead to this port; then it asks by that name.
@@ -141,6 +201,15 @@ impl Query {
             (decode(name), decode(value))
         };
         Self(query.split('&').filter(|piece| !piece.is_empty()).map(pair).collect())
+    }
+
+    fn seconds(&self, name: &str) -> Option<Duration> {
+        self.get(name).parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// How long the caller wants to wait; not at all unless told.
+    fn wait(&self) -> Duration {
+        self.seconds("wait").unwrap_or_default().min(MAX_WAIT)
     }
 
     /// Empty when it was not given.

@@ -6,6 +6,7 @@ pub mod client;
 mod drain;
 mod output;
 mod status;
+pub mod updown;
 mod why;
 
 use std::process::ExitCode;
@@ -32,6 +33,16 @@ pub async fn run(client: &Client, command: Command) -> anyhow::Result<ExitCode> 
         }
         Command::Undrain { target, json } => drain::undrain(client, &target, json).await,
         Command::SafeToStop { target, json } => drain::safe_to_stop(client, &target, json).await,
+        Command::Leave { reason, wait, json } => drain::leave(client, &reason, wait, json).await,
+        Command::Return => drain::come_back(client).await,
+        Command::Up { target, waiting } => {
+            let order = waiting.order(target, updown::Direction::Up, String::new());
+            updown::run(client, &order).await
+        }
+        Command::Down { target, reason, waiting } => {
+            let order = waiting.order(target, updown::Direction::Down, reason);
+            updown::run(client, &order).await
+        }
         other => anyhow::bail!("{other:?} does not talk to an agent"),
     }
 }

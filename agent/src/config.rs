@@ -45,6 +45,10 @@ pub struct Config {
     pub hacheck: Hacheck,
     pub admin: Admin,
     pub haproxy: crate::synapse::haproxy::Settings,
+    /// `drain.hold`: how long an instance is held back after it was withdrawn, so that the proxies of
+    /// other hosts have followed before it is called safe to stop. Default 5 s, as `updown_service`
+    /// waits (nerve.md §6).
+    pub drain_hold: Duration,
     /// The agent itself starts HAProxy (`haproxy.manage`). Default false: a systemd unit does.
     pub manage_haproxy: bool,
     /// State of the agent. Default `/var/lib/smartstack`.

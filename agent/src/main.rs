@@ -1,9 +1,14 @@
 //! `smartstack`: the agent and the commands that ask it. Start-up only; the work is in the library.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{ffi::OsStr, path::Path, process::ExitCode, time::Duration};
 
 use agent::{
-    cli::{self, Args, Command, EXIT_FAILED, EXIT_USAGE, args::DEFAULT_CONFIG, client::Client},
+    cli::{
+        self, Args, Command, EXIT_FAILED, EXIT_USAGE,
+        args::{DEFAULT_CONFIG, DEFAULT_SOCKET},
+        client::Client,
+        updown::{self, OldArgs},
+    },
     config::{Config, Overrides},
     daemon, demo, logging,
     supervisor::{Exit, Signals},
@@ -12,8 +17,8 @@ use clap::Parser;
 use hacheck::server::Inherited;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
+    let job = match job() {
+        Ok(job) => job,
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
@@ -25,13 +30,34 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    let code = runtime.block_on(run(args, inherited)).unwrap_or_else(|error| failed(&error));
+    let code = runtime.block_on(run(job, inherited)).unwrap_or_else(|error| failed(&error));
     // Reads of files that hang must not keep a stopping process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
 }
 
-async fn run(args: Args, inherited: Inherited) -> anyhow::Result<ExitCode> {
+/// What is asked for: by our own arguments, or by those of the tool whose name we were called by.
+enum Job {
+    Ours(Args),
+    Updown(OldArgs),
+}
+
+fn job() -> Result<Job, clap::Error> {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if Path::new(&name).file_name() == Some(OsStr::new("updown_service")) {
+        return OldArgs::try_parse().map(Job::Updown);
+    }
+    Args::try_parse().map(Job::Ours)
+}
+
+async fn run(job: Job, inherited: Inherited) -> anyhow::Result<ExitCode> {
+    let args = match job {
+        Job::Ours(args) => args,
+        Job::Updown(args) => {
+            let socket = std::env::var_os("SMARTSTACK_SOCKET").unwrap_or(DEFAULT_SOCKET.into());
+            return updown::run(&Client::new(Path::new(&socket)), &args.into()).await;
+        }
+    };
     match args.command {
         Command::Agent { config, soa_dir } => {
             let config = match load(config.as_deref(), soa_dir) {

@@ -6,6 +6,7 @@
 pub mod containers;
 pub mod docker;
 pub mod health;
+pub mod host_leave;
 pub mod identity;
 pub mod judge;
 mod leavers;

@@ -3,11 +3,13 @@
 
 mod monitoring;
 
+use std::path::Path;
+
 use crate::{
     documents::{Document, ServiceDocuments},
     fields::{self, Fields, Input},
-    file::FileError,
-    yaml::{Fault, Map, Node},
+    file::{self, FileError},
+    yaml::{self, Fault, Map, Node},
 };
 
 pub use self::monitoring::Monitoring;
@@ -83,6 +85,23 @@ impl Service {
         let default = || format!("git@git.yelpcorp.com:services/{service}.git");
         self.git_url.clone().unwrap_or_else(default)
     }
+}
+
+/// Whether `updown_service` leaves a service alone: a true `no_updown_service` in its `service.yaml`
+/// (nerve.md §6).
+///
+/// # Errors
+/// When there is a file and it cannot be read or parsed.
+pub fn is_without_updown(soa_dir: &Path, service: &str) -> Result<bool, FileError> {
+    let path = soa_dir.join(service).join("service.yaml");
+    let text = match file::read(&path) {
+        Err(error) if error.is_missing() => return Ok(false),
+        text => text?,
+    };
+    let node = yaml::parse(&text).map_err(|fault| FileError::fault(&path, &text, &fault))?;
+    let map = Input { node: &node, text: &text }.map();
+    let map = map.map_err(|fault| FileError::fault(&path, &text, &fault))?;
+    Ok(map.get("no_updown_service").is_some_and(|value| !value.is_falsy()))
 }
 
 /// The pipeline of `deploy.yaml`, in order.

@@ -8,6 +8,7 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
@@ -28,6 +29,8 @@ use crate::{eventually, hacheck::heir, ports::Port, web};
 
 /// The name of the host in records.
 pub const NAME: &str = "host1-test";
+/// The name of a second host.
+pub const OTHER_NAME: &str = "host2-test";
 /// The place of the host.
 pub const REGION: &str = "uswest1-test";
 
@@ -35,10 +38,15 @@ pub const REGION: &str = "uswest1-test";
 #[derive(Debug)]
 pub struct Host {
     dir: TempDir,
-    pub hacheck: Port,
+    name: &'static str,
+    address: &'static str,
+    /// The same on all hosts of a fleet: HAProxy asks each server's own host there.
+    pub hacheck: Arc<Port>,
     pub admin: Port,
     pub stats: Port,
     proxies: BTreeMap<String, Port>,
+    /// `drain.hold`. Short, because in most tests no other host has to follow.
+    pub hold: &'static str,
     /// More settings of the agent, as YAML.
     pub settings: String,
     agent: Option<Child>,
@@ -72,15 +80,29 @@ impl Host {
         fs::create_dir_all(dir.path().join("soa"))?;
         Ok(Self {
             dir,
-            hacheck: Port::free()?,
+            name: NAME,
+            address: "127.0.0.1",
+            hacheck: Arc::new(Port::free()?),
             admin: Port::free()?,
             stats: Port::free()?,
             proxies: BTreeMap::new(),
+            hold: "100ms",
             settings: format!("registry: {registry}\n"),
             agent: None,
             haproxy: None,
             held: None,
         })
+    }
+
+    /// A second host of the fleet that `first` belongs to.
+    ///
+    /// # Errors
+    /// When files or ports cannot be had.
+    pub fn beside(first: &Self, registry: &str) -> io::Result<Self> {
+        let mut host = Self::new(registry)?;
+        host.hacheck = Arc::clone(&first.hacheck);
+        (host.name, host.address) = (OTHER_NAME, "127.0.0.2");
+        Ok(host)
     }
 
     /// A file or directory of this host.
@@ -191,11 +213,13 @@ impl Host {
     fn agent_settings(&self) -> String {
         let dir = self.dir.path().display();
         let (hacheck, admin, stats) = (self.hacheck.number, self.admin.number, self.stats.number);
+        let (name, address, hold) = (self.name, self.address, &self.hold);
         format!(
             "soa_dir: {dir}/soa\npaasta_dir: {dir}/paasta\nlocal_tasks: {dir}/tasks.yaml\n\
-             state_dir: {dir}/state\nhost: {{name: {NAME}, address: 127.0.0.1}}\n\
+             state_dir: {dir}/state\nhost: {{name: {name}, address: {address}}}\n\
+             drain: {{hold: {hold}}}\n\
              locations: {{fixed: {{superregion: norcal-test, region: {REGION}}}}}\n\
-             hacheck: {{listen: '127.0.0.1:{hacheck}', spool: {dir}/spool}}\n\
+             hacheck: {{listen: '{address}:{hacheck}', spool: {dir}/spool}}\n\
              admin: {{listen: '127.0.0.1:{admin}', socket: {dir}/agent.sock}}\n\
              haproxy: {{stats: '127.0.0.1:{stats}', config_file: {dir}/haproxy.cfg, log: '', \
              socket: {dir}/haproxy.sock, master_socket: {dir}/master.sock, sockets_dir: '', maxconn: 500}}\n\

@@ -99,8 +99,13 @@ async fn a_stop_signal_takes_the_record_and_the_server_away_before_the_process_e
     let (status, body) = web::get(scene.hacheck.number, &spool).await?;
     assert_eq!(status, 503, "{body}");
     assert!(body.starts_with(&format!("Service {} in down state", scene.namespace)), "{body}");
-    let (code, text) = scene.command(&["safe-to-stop", &leaving.name]).await?;
-    assert_eq!(code, 0, "{text}");
+    eventually("it is safe to stop", || async {
+        match scene.command(&["safe-to-stop", &leaving.name]).await {
+            Ok((0, _)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
     // An agent that starts now was not there to hear the signal.
     scene.host.kill_agent().await?;
     scene.host.start_agent()?;

@@ -16,8 +16,9 @@ use tempfile::TempDir;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// All that the package brings.
-const UNITS: [&str; 5] = [
+const UNITS: [&str; 6] = [
     "smartstack.service",
+    "smartstack-host.service",
     "smartstack-haproxy.service",
     "smartstack-hacheck.socket",
     "hacheck.service",
@@ -89,6 +90,42 @@ fn no_unit_stops_because_another_one_does() -> Outcome<()> {
             assert_eq!(values(&unit(name)?, key), [""; 0], "{key} in {name}");
         }
     }
+    Ok(())
+}
+
+/// What stops after this unit at a shutdown; systemd stops in the reverse order of `After`.
+#[test]
+fn a_host_leaves_before_containers_or_proxies_are_stopped() -> Outcome<()> {
+    let host = unit("smartstack-host.service")?;
+    let after = values(&host, "After").join(" ");
+    let later: Vec<&str> = after.split(' ').collect();
+    for unit in [
+        "smartstack.service",
+        "smartstack-haproxy.service",
+        "docker.service",
+        "containerd.service",
+        "mesos-slave.service",
+        "mesos-agent.service",
+        "network-online.target",
+    ] {
+        assert!(later.contains(&unit), "{unit} is stopped before, or at the same time");
+    }
+    for name in UNITS {
+        let others = values(&unit(name)?, "After").join(" ");
+        assert!(!others.contains("smartstack-host"), "{name} would be stopped first");
+    }
+    let [stop] = values(&host, "ExecStop")[..] else { return Err("one ExecStop expected".into()) };
+    let words = stop.trim_start_matches("-/usr/bin/smartstack ");
+    let wait = words.split_once("--wait ").and_then(|(_, rest)| rest.split(' ').next());
+    let limit = values(&host, "TimeoutStopSec").join("");
+    assert!(wait.ok_or("no --wait")?.parse::<u32>()? + 10 < limit.parse()?, "{wait:?} {limit}");
+    // The command as it stands, with nobody there to ask.
+    let program = end_to_end::host::program("smartstack");
+    let nobody = TempDir::new()?.path().join("agent.sock");
+    let line = format!("exec {} --socket {} {words}", program.display(), nobody.display());
+    let output = Command::new("/bin/sh").args(["-c", &line]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("cannot reach the agent"), "{said}");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Taking instances out of service before they stop, and knowing when that is done.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use hacheck::{
     marks::{MarkKey, UnixTime, Wish},
@@ -21,7 +21,7 @@ pub struct Order {
 }
 
 /// How far a drain has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// May all of them be stopped without hurting a request that came through this host?
     pub safe_to_stop: bool,
@@ -29,7 +29,7 @@ pub struct Progress {
 }
 
 /// One instance on its way out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Instance {
     pub namespace: String,
     pub port: u16,
@@ -40,6 +40,13 @@ pub struct Instance {
     pub haproxy: Option<String>,
     /// Requests that the local HAProxy has under way there.
     pub sessions: u64,
+    /// Nothing of the above speaks against a stop.
+    #[serde(default)]
+    pub withdrawn: bool,
+    /// Seconds until the proxies of other hosts are held to have followed (`drain.hold`); counted
+    /// from the moment when it was withdrawn.
+    #[serde(default)]
+    pub hold_left_s: f64,
     pub safe_to_stop: bool,
 }
 
@@ -47,6 +54,12 @@ fn key(target: &Target) -> Result<MarkKey, String> {
     let name = target.namespace.as_str();
     let service = name.parse::<ServiceName>().map_err(|error| error.to_string())?;
     Ok(MarkKey::Instance(service, Host::Local, target.port))
+}
+
+/// Every instance of this host.
+#[must_use]
+pub fn all(view: &View) -> Vec<Target> {
+    view.registrations.borrow().wanted.values().map(|r| Target::of(r)).collect()
 }
 
 /// Marks all targets.
@@ -77,7 +90,7 @@ pub async fn unmark(targets: &[Target], view: &View) -> Result<(), String> {
     Ok(())
 }
 
-fn sentence(error: &dyn std::error::Error) -> String {
+pub(super) fn sentence(error: &dyn std::error::Error) -> String {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     format!("{error}{cause}")
 }
@@ -86,42 +99,69 @@ fn sentence(error: &dyn std::error::Error) -> String {
 #[must_use]
 pub fn progress(targets: &[Target], view: &View) -> Progress {
     let instances: Vec<Instance> = targets.iter().map(|target| instance(target, view)).collect();
-    let safe_to_stop = !instances.is_empty() && instances.iter().all(|i| i.safe_to_stop);
+    let safe_to_stop = instances.iter().all(|i| i.safe_to_stop);
     Progress { safe_to_stop, instances }
 }
 
+/// What keeps an instance from being stopped, without the hold time.
+struct Standing {
+    marked: bool,
+    registered: bool,
+    /// Its row in HAProxy: status and sessions.
+    haproxy: Option<(String, u64)>,
+    /// The local HAProxy sends nothing there, and nothing is under way.
+    out: bool,
+}
+
+impl Standing {
+    fn of(target: &Target, view: &View) -> Self {
+        let address = SocketAddr::new(view.host.address, target.port);
+        let marked = view.away.borrow().contains_key(&(target.namespace.clone(), address));
+        let registered = {
+            let (registrations, published) = (view.registrations.borrow(), view.published.borrow());
+            let ours = registrations.wanted.values().filter(|r| Target::of(r) == *target);
+            ours.flat_map(|r| r.records.keys()).any(|key| published.records.contains_key(key))
+        };
+        let status = view.haproxy.borrow();
+        let name = catalog::name(&view.host.name, address);
+        let server = status.server(target.namespace.as_str(), &name);
+        // A HAProxy that cannot be asked may still be sending requests there.
+        let soa = view.soa.borrow();
+        let config = soa.configs.namespaces.get(&target.namespace);
+        let proxied = config.is_none_or(|config| config.proxy_port.is_some());
+        let out = match server {
+            Some(server) => status.reachable && server.is_drained(),
+            None => status.reachable || !proxied,
+        };
+        let haproxy = server.map(|server| (server.status.clone(), server.sessions));
+        Self { marked, registered, haproxy, out }
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        self.marked && !self.registered && self.out
+    }
+}
+
+/// Whether nothing new reaches an instance, as far as this host can see.
+pub(super) fn is_withdrawn(target: &Target, view: &View) -> bool {
+    Standing::of(target, view).is_withdrawn()
+}
+
 fn instance(target: &Target, view: &View) -> Instance {
-    let away = view.away.borrow();
-    let address = std::net::SocketAddr::new(view.host.address, target.port);
-    let marked = away.contains_key(&(target.namespace.clone(), address));
-    let registered = {
-        let (registrations, published) = (view.registrations.borrow(), view.published.borrow());
-        let ours = registrations
-            .wanted
-            .values()
-            .filter(|r| r.key.namespace == target.namespace && r.port == target.port);
-        ours.flat_map(|r| r.records.keys()).any(|key| published.records.contains_key(key))
-    };
-    let status = view.haproxy.borrow();
-    let name = catalog::name(&view.host.name, address);
-    let server = status.server(target.namespace.as_str(), &name);
-    let sessions = server.map_or(0, |server| server.sessions);
-    // A HAProxy that cannot be asked may still be sending requests there.
-    let soa = view.soa.borrow();
-    let config = soa.configs.namespaces.get(&target.namespace);
-    let proxied = config.is_none_or(|config| config.proxy_port.is_some());
-    let out = match server {
-        Some(server) => status.reachable && server.is_drained(),
-        None => status.reachable || !proxied,
-    };
+    let standing = Standing::of(target, view);
+    let since = view.withdrawn.borrow().get(target).copied();
+    let held = since.map_or(Duration::ZERO, |since| since.elapsed());
+    let hold_left = view.hold.saturating_sub(held);
     Instance {
         namespace: target.namespace.to_string(),
         port: target.port,
-        marked,
-        registered,
-        haproxy: server.map(|server| server.status.clone()),
-        sessions,
-        safe_to_stop: marked && !registered && out,
+        marked: standing.marked,
+        registered: standing.registered,
+        withdrawn: standing.is_withdrawn(),
+        safe_to_stop: standing.is_withdrawn() && hold_left.is_zero(),
+        hold_left_s: hold_left.as_secs_f64(),
+        sessions: standing.haproxy.as_ref().map_or(0, |(_, sessions)| *sessions),
+        haproxy: standing.haproxy.map(|(status, _)| status),
     }
 }
 
@@ -129,11 +169,20 @@ fn instance(target: &Target, view: &View) -> Instance {
 pub async fn wait(targets: &[Target], limit: Duration, view: &View) -> Progress {
     let mut view = view.clone();
     let waiting = async {
-        while !progress(targets, &view).safe_to_stop {
+        loop {
+            let progress = progress(targets, &view);
+            if progress.safe_to_stop {
+                return;
+            }
+            let withdrawn = progress.instances.iter().filter(|instance| instance.withdrawn);
+            let held = withdrawn.map(|instance| instance.hold_left_s);
+            let held = Duration::from_secs_f64(held.fold(0.0, f64::max));
             let changed = tokio::select! {
                 changed = view.published.changed() => changed,
                 changed = view.haproxy.changed() => changed,
                 changed = view.away.changed() => changed,
+                changed = view.withdrawn.changed() => changed,
+                () = time::sleep(held), if !held.is_zero() => Ok(()),
             };
             if changed.is_err() {
                 return;

@@ -194,7 +194,7 @@ fn tasks(view: &View) -> Vec<TaskReport> {
     let task = |r: &Registration| {
         let known = health.get(&r.key);
         let (state, detail) = match (&r.leaving, known) {
-            (Some(signal), _) => ("leaving", format!("told to stop by signal {signal}")),
+            (Some(reason), _) => ("leaving", reason.clone()),
             (None, None) => ("unknown", "not checked yet".to_owned()),
             (None, Some(known)) => (word(&known.state), known.detail.clone()),
         };

@@ -14,6 +14,13 @@ pub struct Target {
     pub port: u16,
 }
 
+impl Target {
+    #[must_use]
+    pub fn of(registration: &Registration) -> Self {
+        Self { namespace: registration.key.namespace.clone(), port: registration.port }
+    }
+}
+
 /// Finds the registrations that `text` names.
 ///
 /// # Errors
@@ -39,10 +46,8 @@ fn find(text: &str, registrations: &Registrations) -> Result<Vec<Target>, String
         // Docker's own rule: a beginning of the id will do. Twelve characters are what it prints.
         by_namespace || r.title == text || id == text || (text.len() >= 12 && id.starts_with(text))
     };
-    let target =
-        |r: &Arc<Registration>| Target { namespace: r.key.namespace.clone(), port: r.port };
-    let mut targets: Vec<Target> =
-        registrations.wanted.values().filter(meant).map(target).collect();
+    let found = registrations.wanted.values().filter(meant);
+    let mut targets: Vec<Target> = found.map(|r| Target::of(r)).collect();
     targets.sort();
     targets.dedup();
     if !targets.is_empty() {

@@ -1,16 +1,24 @@
 //! Everything the agent knows, for those who look.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hacheck::marks::Marks;
 use prometheus_client::metrics::counter::Counter;
 use soa_configs::Namespace;
 use tokio::sync::watch;
 
+use super::withdrawn::Withdrawn;
 use crate::{
     nerve::{
         containers::Containers,
         health::HealthMap,
+        host_leave::HostLeave,
         publish::Away,
         registrations::{HostIdentity, Registrations},
     },
@@ -29,6 +37,10 @@ pub struct View {
     /// Where HAProxy's frontends listen.
     pub bind_address: IpAddr,
     pub started: Instant,
+    /// soa-configs, for what is asked of them too rarely to be kept.
+    pub soa_dir: Arc<Path>,
+    /// How long an instance is held back after it was withdrawn (`drain.hold`).
+    pub hold: Duration,
     pub soa: watch::Receiver<Arc<Soa>>,
     pub containers: watch::Receiver<Arc<Containers>>,
     pub registrations: watch::Receiver<Arc<Registrations>>,
@@ -39,6 +51,9 @@ pub struct View {
     pub doubted: watch::Receiver<Arc<BTreeSet<Namespace>>>,
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
     pub haproxy: watch::Receiver<Arc<haproxy::Status>>,
+    /// Since when instances of this host get nothing new.
+    pub withdrawn: watch::Receiver<Arc<Withdrawn>>,
+    pub host_leave: HostLeave,
     pub marks: Marks,
     /// Marks found that are older than the container with their port.
     pub stale_marks: Counter,

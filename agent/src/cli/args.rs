@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args as Arguments, Parser, Subcommand};
+
+use super::updown::{Direction, Order, SETTLE_S};
 
 /// SmartStack: service discovery for one host.
 ///
@@ -77,6 +79,44 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Take the service out of service on this host, as `hadown` does; with --wait until HAProxy shows it.
+    ///
+    /// Exit code: 0 done, or nobody should wait for it; 1 not reached in time.
+    Down {
+        /// SERVICE.NAMESPACE, or SERVICE.NAMESPACE:PORT.
+        target: String,
+        /// Shown to everyone who asks why it is down; default: who you are.
+        #[arg(short, long, default_value = "")]
+        reason: String,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Bring the service back on this host, as `haup` does; with --wait until HAProxy shows it.
+    ///
+    /// Exit codes as for `down`.
+    Up {
+        /// SERVICE.NAMESPACE, or SERVICE.NAMESPACE:PORT.
+        target: String,
+        #[command(flatten)]
+        waiting: Waiting,
+    },
+    /// Take the whole host out of service, until `smartstack return` or a reboot.
+    ///
+    /// Every task is drained, and stays so if the agent is restarted. `smartstack-host.service` does
+    /// this before a shutdown stops any container. Exit code: 0 when all tasks are safe to stop, 1 when
+    /// not yet.
+    Leave {
+        /// Shown to everyone who asks why it is down.
+        #[arg(short, long, default_value = "")]
+        reason: String,
+        /// Wait at most this many seconds until it is safe to stop them.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        wait: u32,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring a host back that was told to leave.
+    Return,
     /// Check the agent's settings and everything they point to; show every problem.
     CheckConfig {
         #[arg(short, long, value_name = "FILE")]
@@ -101,4 +141,28 @@ pub enum Command {
         #[arg(long, default_value_t = 0)]
         linger_ms: u64,
     },
+}
+
+/// How `up` and `down` wait.
+#[derive(Debug, Arguments)]
+pub struct Waiting {
+    /// Wait until the local HAProxy shows the state.
+    #[arg(long)]
+    wait: bool,
+    /// Give up after this many seconds; default: updown_timeout_s of the namespace, else 300.
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u32>,
+    /// When the state is reached, give other hosts this many seconds to follow.
+    #[arg(long, value_name = "SECONDS", default_value_t = SETTLE_S)]
+    settle: u32,
+    /// Change nothing, only wait.
+    #[arg(long)]
+    wait_only: bool,
+}
+
+impl Waiting {
+    pub(super) fn order(self, target: String, direction: Direction, reason: String) -> Order {
+        let Self { wait, timeout, settle, wait_only } = self;
+        Order { target, direction, wait_only, wait: wait || wait_only, timeout, settle, reason }
+    }
 }

@@ -54,6 +54,29 @@ pub(super) async fn safe_to_stop(
     tell(&body, json)
 }
 
+/// Takes the whole host out of service.
+pub(super) async fn leave(
+    client: &Client,
+    reason: &str,
+    wait: u32,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let reason = if reason.is_empty() { who() } else { reason.to_owned() };
+    let path = format!("/leave?reason={}&wait={wait}", encode(&reason));
+    let body = client.post(&path, Duration::from_secs(wait.into())).await?;
+    let progress: Progress = serde_json::from_slice(&body)?;
+    if !json && progress.instances.is_empty() {
+        print("this host has left; no task runs here\n")?;
+    }
+    tell(&body, json)
+}
+
+pub(super) async fn come_back(client: &Client) -> anyhow::Result<ExitCode> {
+    let body = client.post("/return", Duration::ZERO).await?;
+    print(&String::from_utf8_lossy(&body))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn tell(body: &[u8], json: bool) -> anyhow::Result<ExitCode> {
     let progress: Progress = serde_json::from_slice(body)?;
     if json {
@@ -73,8 +96,11 @@ fn text(progress: &Progress) -> String {
         if i.registered {
             missing.push("its record is still in the registry".to_owned());
         }
-        if let Some(status) = i.haproxy.as_ref().filter(|_| !i.safe_to_stop) {
+        if let Some(status) = i.haproxy.as_ref().filter(|_| !i.withdrawn) {
             missing.push(format!("HAProxy shows {status} with {} sessions", i.sessions));
+        }
+        if i.withdrawn {
+            missing.push(format!("other hosts have {:.1} s more to follow", i.hold_left_s));
         }
         let state = if i.safe_to_stop {
             "safe to stop".to_owned()

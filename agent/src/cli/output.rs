@@ -11,6 +11,11 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Says one line on standard error: progress, or why not.
+pub(super) fn tell(line: &str) -> anyhow::Result<()> {
+    Ok(writeln!(io::stderr().lock(), "{line}")?)
+}
+
 /// Left-aligned columns; the last one is not padded.
 pub(super) struct Table(Vec<Vec<String>>);
 

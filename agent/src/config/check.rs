@@ -30,6 +30,7 @@ const TOPOLOGY_DIR: &str = "/nail/etc/zookeeper_discovery/infrastructure";
 /// The client library repeats what the registry says of its sessions.
 const DEFAULT_LEVEL: &str = "info,zookeeper_client=warn";
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
+const DRAIN_HOLD: Duration = Duration::from_secs(5);
 
 /// Checks everything before it gives up, so that one run shows all that is wrong.
 pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
@@ -73,6 +74,7 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
         hacheck,
         haproxy,
         manage_haproxy,
+        drain_hold: p.span("drain.hold", &raw.drain.hold, DRAIN_HOLD),
         state_dir,
         log: p.log(&raw.log),
         assumptions,

@@ -26,6 +26,7 @@ pub(super) struct Raw {
     pub(super) hacheck: RawHacheck,
     pub(super) admin: RawAdmin,
     pub(super) haproxy: RawHaproxy,
+    pub(super) drain: RawDrain,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) log: RawLog,
 }
@@ -133,6 +134,12 @@ pub(super) struct RawHaproxy {
     pub(super) maxconn: Option<u32>,
     pub(super) maxconn_per_server: Option<u32>,
     pub(super) maxqueue_per_server: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawDrain {
+    pub(super) hold: Text,
 }
 
 #[derive(Default, Deserialize)]

@@ -58,7 +58,8 @@ pub(super) async fn open(
     view: &View,
     tasks: &mut Supervisor,
 ) -> anyhow::Result<()> {
-    let (addresses_task, addresses) = LocalAddressesTask::start().await;
+    let (addresses_task, addresses) =
+        LocalAddressesTask::start_with(vec![config.host.address]).await;
     tasks.spawn("local addresses", |stop| addresses_task.run(stop));
     let hacheck = Hacheck::new(
         settings(config),

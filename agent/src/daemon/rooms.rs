@@ -19,12 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::interfaces;
 use crate::{
-    api::View,
+    api::{self, View, withdrawn::Withdrawn},
     config::{Config, RegistryKind},
     nerve::{
         self,
         containers::{Containers, addresses, detours},
         health::HealthMap,
+        host_leave::HostLeave,
         publish::Away,
         registrations::{HostIdentity, Registrations},
     },
@@ -65,6 +66,7 @@ struct Slots {
     doubted: Slot<Arc<BTreeSet<Namespace>>>,
     catalog: Slot<Option<Arc<Catalog>>>,
     haproxy: Slot<Arc<haproxy::Status>>,
+    withdrawn: Slot<Arc<Withdrawn>>,
 }
 
 impl Slots {
@@ -82,10 +84,17 @@ impl Slots {
             doubted: Slot::new(),
             catalog: Slot::new(),
             haproxy: Slot::new(),
+            withdrawn: Slot::new(),
         }
     }
 
-    fn view(&self, config: &Config, host: Arc<HostIdentity>, marks: Marks) -> View {
+    fn view(
+        &self,
+        config: &Config,
+        host: Arc<HostIdentity>,
+        host_leave: HostLeave,
+        marks: Marks,
+    ) -> View {
         View {
             host,
             registry_kind: match config.registry.kind {
@@ -95,6 +104,8 @@ impl Slots {
             assumptions: config.assumptions.clone().into(),
             bind_address: config.haproxy.bind_address,
             started: Instant::now(),
+            soa_dir: config.soa_dir.as_path().into(),
+            hold: config.drain_hold,
             soa: self.soa.receiver.clone(),
             containers: self.containers.receiver.clone(),
             registrations: self.registrations.receiver.clone(),
@@ -105,6 +116,8 @@ impl Slots {
             doubted: self.doubted.receiver.clone(),
             catalog: self.catalog.receiver.clone(),
             haproxy: self.haproxy.receiver.clone(),
+            withdrawn: self.withdrawn.receiver.clone(),
+            host_leave,
             stale_marks: Counter::default(),
             marks,
         }
@@ -137,20 +150,17 @@ pub(super) async fn open(
     let checker = Checker::new(&interfaces::settings(config).checks, Handle::current());
     let (marks, marks_keeper) = Marks::open(&config.hacheck.spool).await?;
     let slots = Slots::new();
-    let view = slots.view(config, Arc::clone(&host), marks.clone());
+    // Beside the admin socket: a reboot empties /run.
+    let host_leave = HostLeave::open(config.admin.socket.with_file_name("host-leaves")).await;
+    let view = slots.view(config, Arc::clone(&host), host_leave, marks.clone());
     let container_addresses = Slot::new();
     interfaces::open(config, &checker, container_addresses.receiver, inherited, &view, tasks)
         .await?;
     tasks.spawn("marks", |stop| marks_keeper.run(stop));
     follow_soa(config, slots.soa.sender, tasks);
-    follow_tasks(
-        config,
-        &host,
-        &slots.soa.receiver,
-        slots.containers,
-        slots.registrations.sender,
-        tasks,
-    );
+    let (watched, withdrawn) = (view.clone(), slots.withdrawn.sender);
+    tasks.spawn("withdrawn", |stop| api::withdrawn::follow(watched, withdrawn, stop));
+    follow_tasks(config, &host, &view, slots.containers, slots.registrations.sender, tasks);
     follow_containers(&checker, view.containers.clone(), container_addresses.sender, tasks);
     let settings = nerve::stale_marks::Settings {
         drop: config.hacheck.drop_stale_marks,
@@ -253,7 +263,7 @@ fn follow_containers(
 fn follow_tasks(
     config: &Config,
     host: &Arc<HostIdentity>,
-    soa: &watch::Receiver<Arc<Soa>>,
+    view: &View,
     containers: Slot<Arc<Containers>>,
     registrations: watch::Sender<Arc<Registrations>>,
     tasks: &mut Supervisor,
@@ -263,9 +273,10 @@ fn follow_tasks(
     let sender = local.sender;
     tasks.spawn("local tasks", |stop| nerve::local_tasks::follow(path, sender, stop));
     let inputs = nerve::registrar::Inputs {
-        soa: soa.clone(),
+        soa: view.soa.clone(),
         containers: containers.receiver,
         local: local.receiver,
+        host_leaves: view.host_leave.subscribe(),
     };
     let host = Arc::clone(host);
     tasks.spawn("registrations", |stop| nerve::registrar::run(host, inputs, registrations, stop));

@@ -63,8 +63,8 @@ pub fn wanted(registrations: &Registrations, health: &HealthMap) -> Wanted {
 #[must_use]
 pub fn away(registrations: &Registrations, health: &HealthMap, host: IpAddr) -> Away {
     let reason = |key, registration: &Registration| {
-        if let Some(signal) = &registration.leaving {
-            return Some(format!("told to stop by signal {signal}"));
+        if registration.leaving.is_some() {
+            return registration.leaving.clone();
         }
         let health = health.get(key)?;
         matches!(health.state, State::Down | State::Marked).then(|| health.detail.clone())
@@ -76,16 +76,18 @@ pub fn away(registrations: &Registrations, health: &HealthMap, host: IpAddr) -> 
     away.collect()
 }
 
-/// Decides what hacheck holds down in memory: what was told to stop answers 503 before it is dead.
+/// Decides what hacheck holds down in memory: what was told to stop answers 503 before it is dead. On a
+/// host that leaves that is everything, also what another program has registered here.
 #[must_use]
 pub fn held(registrations: &Registrations) -> BTreeMap<MarkKey, String> {
     let leaving = registrations.wanted.values().filter_map(|registration| {
-        let signal = registration.leaving.as_ref()?;
+        let reason = registration.leaving.clone()?;
         let service: ServiceName = registration.key.namespace.as_str().parse().ok()?;
-        let key = MarkKey::Instance(service, Host::Local, registration.port);
-        Some((key, format!("told to stop by signal {signal}")))
+        Some((MarkKey::Instance(service, Host::Local, registration.port), reason))
     });
-    leaving.collect()
+    let host = registrations.host_leaves.as_ref();
+    let host = host.map(|reason| (MarkKey::All, format!("the host leaves: {reason}")));
+    leaving.chain(host).collect()
 }
 
 /// Where the decisions go.

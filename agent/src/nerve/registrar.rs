@@ -19,6 +19,8 @@ pub struct Inputs {
     pub soa: watch::Receiver<Arc<Soa>>,
     pub containers: watch::Receiver<Arc<Containers>>,
     pub local: watch::Receiver<Arc<LocalTasks>>,
+    /// Why the whole host is on its way out.
+    pub host_leaves: watch::Receiver<Option<Arc<str>>>,
 }
 
 /// Publishes the registrations of this host until `stop`.
@@ -38,7 +40,8 @@ pub async fn run(
             let soa = inputs.soa.borrow_and_update();
             let containers = inputs.containers.borrow_and_update();
             let local = inputs.local.borrow_and_update();
-            registrations(&containers, &local, &soa, &host)
+            let host_leaves = inputs.host_leaves.borrow_and_update().clone();
+            registrations(&containers, &local, &soa, &host).leaving(host_leaves)
         };
         current.send_if_modified(|before| {
             if **before == decided {
@@ -55,6 +58,7 @@ pub async fn run(
             changed = inputs.soa.changed() => if changed.is_err() { return },
             changed = inputs.containers.changed() => if changed.is_err() { return },
             changed = inputs.local.changed() => if changed.is_err() { return },
+            changed = inputs.host_leaves.changed() => if changed.is_err() { return },
         }
     }
 }

@@ -49,7 +49,7 @@ pub struct Registration {
     /// The port in the record, by which marks know the instance.
     pub port: u16,
     pub check: CheckSpec,
-    /// The task was told to stop: the signal.
+    /// Why the task is on its way out: it was told to stop, or the host leaves.
     pub leaving: Option<String>,
     pub records: BTreeMap<RecordKey, Record>,
 }
@@ -80,6 +80,22 @@ pub struct Registrations {
     pub refused: Vec<Refusal>,
     /// Containers that are not ours, and how that shows.
     pub strangers: Vec<Refusal>,
+    /// Why the whole host is on its way out.
+    pub host_leaves: Option<Arc<str>>,
+}
+
+impl Registrations {
+    /// The same on a host that leaves: every task is on its way out.
+    #[must_use]
+    pub fn leaving(mut self, reason: Option<Arc<str>>) -> Self {
+        if let Some(reason) = &reason {
+            for registration in self.wanted.values_mut().filter(|r| r.leaving.is_none()) {
+                Arc::make_mut(registration).leaving = Some(format!("the host leaves: {reason}"));
+            }
+        }
+        self.host_leaves = reason;
+        self
+    }
 }
 
 /// A task that passed the border: where it wants to be and on which port it listens.
@@ -125,7 +141,7 @@ pub fn registrations(
     let wanted = accept(&candidates, soa, host, &mut refused);
     refused.sort();
     let complete = containers.listed && soa.read && !soa.atlas.in_doubt;
-    Registrations { complete, wanted, refused, strangers }
+    Registrations { complete, wanted, refused, strangers, host_leaves: None }
 }
 
 /// Why a container is no candidate.
@@ -141,7 +157,8 @@ impl From<String> for Rejection {
 }
 
 fn candidate(container: &Container, soa: &Soa) -> Result<Candidate, Rejection> {
-    let leaving = container.leaving.as_ref().map(|leaving| leaving.signal.clone());
+    let leaving = container.leaving.as_ref();
+    let leaving = leaving.map(|leaving| format!("told to stop by signal {}", leaving.signal));
     let (namespaces, port, payload) = match identify(container) {
         Identity::NotOurs(reason) => return Err(Rejection::NotOurs(reason)),
         Identity::Refused(reason) => return Err(reason.into()),

@@ -73,6 +73,8 @@ impl fmt::Display for LocalAddresses {
 #[derive(Debug)]
 pub struct LocalAddressesTask {
     current: watch::Sender<Arc<LocalAddresses>>,
+    /// What is known without looking.
+    told: Vec<IpAddr>,
     /// What each source said last, kept while it does not answer.
     interfaces: Vec<IpAddr>,
     resolved: Vec<IpAddr>,
@@ -81,8 +83,14 @@ pub struct LocalAddressesTask {
 impl LocalAddressesTask {
     /// Reads the addresses once. The receiver stays valid; [`Self::run`] feeds it.
     pub async fn start() -> (Self, watch::Receiver<Arc<LocalAddresses>>) {
+        Self::start_with(Vec::new()).await
+    }
+
+    /// The same, with addresses that lead to this host though no interface has them: proxies name a
+    /// server by the address in its record, which may be translated on the way here.
+    pub async fn start_with(told: Vec<IpAddr>) -> (Self, watch::Receiver<Arc<LocalAddresses>>) {
         let (current, addresses) = watch::channel(Arc::new(LocalAddresses::new([], None)));
-        let mut task = Self { current, interfaces: Vec::new(), resolved: Vec::new() };
+        let mut task = Self { current, told, interfaces: Vec::new(), resolved: Vec::new() };
         task.reread().await;
         (task, addresses)
     }
@@ -106,7 +114,7 @@ impl LocalAddressesTask {
         if let Some(resolved) = resolve(name.as_deref()).await {
             self.resolved = resolved;
         }
-        let all = self.interfaces.iter().chain(&self.resolved).copied();
+        let all = self.told.iter().chain(&self.interfaces).chain(&self.resolved).copied();
         let addresses = LocalAddresses::new(all, name);
         self.current.send_if_modified(|current| {
             let changed = **current != addresses;
@@ -164,5 +172,13 @@ mod tests {
         let interfaces = interface_addresses().unwrap();
         assert!(!interfaces.is_empty());
         assert!(interfaces.iter().all(|address| addresses.borrow().contains(*address)));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_records_carry_is_this_host_on_whatever_interface() {
+        let translated: IpAddr = "192.0.2.7".parse().unwrap();
+        let (mut task, addresses) = LocalAddressesTask::start_with(vec![translated]).await;
+        task.reread().await;
+        assert!(addresses.borrow().contains(translated));
     }
 }

@@ -73,3 +73,18 @@ fn faults_have_their_place() {
         "{faults:?}"
     );
 }
+
+#[test]
+fn updown_leaves_a_service_alone_only_when_it_says_so() {
+    for (text, left_alone) in [
+        (None, Some(false)),
+        (Some("description: x\n"), Some(false)),
+        (Some("no_updown_service: no\n"), Some(false)),
+        (Some("no_updown_service: yes\n"), Some(true)),
+        (Some("- no map\n"), None),
+    ] {
+        let files: Vec<_> = text.iter().map(|text| ("service.yaml", *text)).collect();
+        let (dir, _) = soa(&files);
+        assert_eq!(is_without_updown(dir.path(), "web").ok(), left_alone, "{text:?}");
+    }
+}

@@ -44,6 +44,8 @@ pub(in crate::api) async fn view(catalog: Catalog, haproxy: Status) -> View {
         assumptions: Arc::new([]),
         bind_address: [127, 0, 0, 9].into(),
         started: Instant::now(),
+        soa_dir: spool.path().into(),
+        hold: std::time::Duration::ZERO,
         soa: of(Arc::default()),
         containers: of(Arc::default()),
         registrations: of(Arc::default()),
@@ -54,6 +56,8 @@ pub(in crate::api) async fn view(catalog: Catalog, haproxy: Status) -> View {
         doubted: of(Arc::default()),
         catalog: of(Some(Arc::new(catalog))),
         haproxy: of(Arc::new(haproxy)),
+        withdrawn: of(Arc::default()),
+        host_leave: crate::nerve::host_leave::HostLeave::open(spool.path().join("leaves")).await,
         stale_marks: Default::default(),
         marks: Marks::open(spool.path()).await.unwrap().0,
     }

@@ -69,15 +69,15 @@ fn health(key: &RegistrationKey, state: State) -> HealthMap {
 #[test]
 fn only_a_healthy_task_that_stays_is_wanted() {
     let (key, stays) = registration("a", 1, None);
-    let (_, leaves) = registration("a", 1, Some("15"));
+    let (_, leaves) = registration("a", 1, Some("told to stop"));
     let none = HealthMap::new();
     for (registration, health, records, undecided, away) in [
         (&stays, health(&key, State::Up), 1, 0, None),
         (&stays, health(&key, State::Down), 0, 0, Some("because")),
         (&stays, health(&key, State::Marked), 0, 0, Some("because")),
         (&stays, none.clone(), 0, 1, None),
-        (&leaves, health(&key, State::Up), 0, 0, Some("told to stop by signal 15")),
-        (&leaves, none, 0, 0, Some("told to stop by signal 15")),
+        (&leaves, health(&key, State::Up), 0, 0, Some("told to stop")),
+        (&leaves, none, 0, 0, Some("told to stop")),
     ] {
         let all = all(&[(key.clone(), Arc::clone(registration))]);
         let wanted = wanted(&all, &health);
@@ -92,6 +92,17 @@ fn only_a_healthy_task_that_stays_is_wanted() {
         let expected = registration.leaving.iter().map(|_| "web.main:1").collect::<Vec<_>>();
         assert_eq!(held, expected);
     }
+}
+
+#[test]
+fn on_a_host_that_leaves_nothing_is_wanted_and_all_is_held_down() {
+    let (key, stays) = registration("a", 1, None);
+    let leaving = all(&[(key.clone(), stays)]).leaving(Some("shutdown".into()));
+    assert!(wanted(&leaving, &health(&key, State::Up)).records.is_empty());
+    let out = away(&leaving, &health(&key, State::Up), HOST);
+    assert_eq!(out.values().next().unwrap(), "the host leaves: shutdown");
+    let held: Vec<_> = held(&leaving).into_keys().map(|key| key.to_string()).collect();
+    assert_eq!(held, ["all", "web.main:1"]);
 }
 
 #[test]
