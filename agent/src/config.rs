@@ -22,7 +22,7 @@ use hacheck::{
 };
 
 use crate::{
-    registry::{Ensemble, Layout},
+    registry::{Ensemble, Layout, zookeeper::security::Security},
     synapse::guard,
 };
 
@@ -102,6 +102,8 @@ pub struct Registry {
     pub read: Layout,
     /// Default: keep, so that a restart leaves no gap (design invariant 5).
     pub withdraw_on_stop: bool,
+    /// How to log in to ZooKeeper. Default: not at all.
+    pub security: Security,
     /// The file that named the ensemble, if one did.
     pub topology: Option<PathBuf>,
     /// Each location of this type has a ZooKeeper. Default superregion.

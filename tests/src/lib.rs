@@ -27,4 +27,4 @@ pub use service_manager::ServiceManager;
 pub use traffic::Traffic;
 pub use wait::eventually;
 pub use znodes::Deletions;
-pub use zookeeper::ZooKeeper;
+pub use zookeeper::{ZooKeeper, secured::Secured};

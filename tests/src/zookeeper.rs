@@ -1,5 +1,7 @@
 //! A real ZooKeeper server of one's own.
 
+pub mod secured;
+
 use std::{
     fs::{self, File},
     hash::{BuildHasher, RandomState},
@@ -22,7 +24,10 @@ use tokio::{
 };
 use zookeeper_client::Client;
 
-const CLASSES: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-nop.jar";
+/// Those that the server's own archive does not name are for TLS.
+const CLASSES: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-nop.jar:\
+    /usr/share/java/netty-codec.jar:/usr/share/java/netty-resolver.jar:\
+    /usr/share/java/netty-transport-native-unix-common.jar";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server on a free loopback port, with its data in a directory of its own. Dropping it kills the
@@ -31,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct ZooKeeper {
     dir: TempDir,
     port: u16,
+    /// Lines of the configuration, and arguments of Java, beyond the usual ones.
+    config: String,
+    properties: Vec<String>,
     server: Option<Child>,
 }
 
@@ -40,7 +48,12 @@ impl ZooKeeper {
     /// # Errors
     /// When ZooKeeper is not installed or does not come up.
     pub async fn start() -> io::Result<Self> {
-        let mut zookeeper = Self { dir: tempfile::tempdir()?, port: 0, server: None };
+        Self::start_with(String::new(), Vec::new()).await
+    }
+
+    async fn start_with(config: String, properties: Vec<String>) -> io::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let mut zookeeper = Self { dir, port: 0, config, properties, server: None };
         for _ in 0..10 {
             zookeeper.port = free_port()?;
             zookeeper.spawn()?;
@@ -122,14 +135,16 @@ impl ZooKeeper {
         let text = format!(
             "tickTime=500\nclientPort={}\nclientPortAddress=127.0.0.1\ndataDir={}\n\
              admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n\
-             minSessionTimeout=1000\nmaxSessionTimeout=60000\nforceSync=no\n",
+             minSessionTimeout=1000\nmaxSessionTimeout=60000\nforceSync=no\n{}",
             self.port,
-            data.display()
+            data.display(),
+            self.config
         );
         File::create(&config)?.write_all(text.as_bytes())?;
         let log = File::create(self.dir.path().join("log"))?;
         let mut java = Command::new("java");
         java.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", CLASSES])
+            .args(&self.properties)
             .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
             .arg(&config)
             .stdin(Stdio::null())

@@ -1,6 +1,7 @@
 //! From the file as it is written to settings that can be used.
 
 mod hacheck;
+mod security;
 
 use std::{
     collections::BTreeSet,
@@ -241,6 +242,7 @@ impl Problems {
             layouts,
             read: self.parsed("registry.read", &raw.read, Layout::V2, "expected v1 or v2"),
             withdraw_on_stop: on_stop == "withdraw",
+            security: self.security(raw, assumptions),
             topology,
             location_type: self.location_type(&raw.location_type),
             topology_dir,

@@ -66,9 +66,29 @@ pub(super) struct RawRegistry {
     pub(super) layouts: Option<Spanned<Vec<String>>>,
     pub(super) read: Text,
     pub(super) on_stop: Text,
+    pub(super) auth: Option<Spanned<RawSecretLogin>>,
+    pub(super) sasl: Option<Spanned<RawSecretLogin>>,
+    pub(super) tls: Option<Spanned<RawTls>>,
+    pub(super) acl: Text,
     pub(super) location_type: Text,
     pub(super) topology_dir: Option<PathBuf>,
     pub(super) labels_dir: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSecretLogin {
+    pub(super) user: String,
+    pub(super) password: Option<String>,
+    pub(super) password_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTls {
+    pub(super) ca: PathBuf,
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]

@@ -56,6 +56,37 @@ fn an_unknown_key_is_an_error_that_names_its_line() {
 }
 
 #[test]
+fn secrets_come_from_files_whose_readers_are_told_and_are_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    crate::atomic_file::write(&file, b"sesame\n").unwrap();
+    let text = format!(
+        "registry: {{hosts: [zk1], auth: {{user: u, password_file: {}}}, acl: owner}}",
+        file.display()
+    );
+    let config = parse(&text).unwrap();
+    assert_eq!(config.registry.security.digest.as_ref().unwrap().password.expose(), "sesame");
+    assert!(!format!("{config:?}").contains("sesame"));
+    let told = |config: &Config| config.assumptions.iter().any(|a| a.contains("chmod 600"));
+    assert!(told(&config), "{:?}", config.assumptions);
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert!(!told(&parse(&text).unwrap()));
+    for (text, expected) in [
+        ("registry: {acl: owner}", "owner needs a login"),
+        ("registry: {acl: mine}", "expected open or owner"),
+        ("registry: {auth: {user: u}}", "needs either password or password_file"),
+        ("registry: {auth: {user: 'u:v', password: x}}", "without `:`"),
+        ("registry: {sasl: {user: u, password: ''}}", "not empty"),
+        ("registry: {sasl: {user: u, password_file: /missing}}", "cannot read /missing"),
+        ("registry: {tls: {ca: /missing.pem}}", "cannot read /missing.pem: No such file"),
+        ("registry: {tls: {ca: /missing.pem, cert: /c}}", "cert and key go together"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
 fn the_topology_directory_names_the_registry_of_this_host_and_those_of_others() {
     let dir = tempfile::tempdir().unwrap();
     crate::atomic_file::write(&dir.path().join("local.yaml"), b"- [zk2, 1]\n- [zk1, 1]").unwrap();

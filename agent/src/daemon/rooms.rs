@@ -321,6 +321,7 @@ fn open_registry(
         RegistryKind::ZooKeeper { ensemble, session_timeout } => {
             let settings = registry::zookeeper::Settings {
                 session_timeout: *session_timeout,
+                security: config.registry.security.clone(),
                 read,
                 on_stop: if config.registry.withdraw_on_stop {
                     registry::zookeeper::OnStop::Withdraw

@@ -21,6 +21,7 @@ mod observe;
 mod operation;
 mod plan;
 mod publish;
+pub mod security;
 mod session;
 mod share;
 mod turns;
@@ -32,6 +33,7 @@ use soa_configs::Place;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::security::Security;
 use super::{Ensemble, Inputs, Layout, Outputs};
 
 /// What becomes of our records when the agent stops.
@@ -75,6 +77,9 @@ pub struct Settings {
     pub creates_per_second: NonZeroU32,
     /// How long the session of a further ensemble stays open without a record there. Default: 60 s.
     pub close_idle_after: Duration,
+    /// How we log in, and who may change what we write; the same in every ensemble. Default: plain
+    /// connections, and open to all.
+    pub security: Security,
     /// The ensemble is older than ZooKeeper 3.5. Default: no.
     pub legacy_server: bool,
 }
@@ -98,6 +103,7 @@ impl Settings {
             reread_every: Duration::from_secs(60),
             creates_per_second: NonZeroU32::MIN.saturating_add(499),
             close_idle_after: Duration::from_secs(60),
+            security: Security::default(),
             legacy_server: false,
         }
     }

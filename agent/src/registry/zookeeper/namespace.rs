@@ -22,6 +22,7 @@ use zookeeper_client::{Client, Error};
 
 use super::{
     operation::{PIPELINE, SPREAD, bounded, is_answer, make_parent},
+    security::Access,
     session::{Link, Session},
 };
 use crate::{
@@ -97,6 +98,8 @@ type Fired = Pin<Box<dyn Future<Output = usize> + Send>>;
 pub(super) struct Follower {
     pub(super) namespace: Namespace,
     pub(super) parents: Vec<ParentPath>,
+    /// Of parents that have to be made.
+    pub(super) access: Access,
     pub(super) number: u64,
     pub(super) link: Link,
     /// Bounds what all followers of a session have on the wire.
@@ -241,7 +244,7 @@ impl Follower {
         }
         let mut paths = Vec::new();
         for (index, parent) in self.parents.iter().enumerate() {
-            let names = list(client, &mut self.state, index, parent).await?;
+            let names = list(client, self.access, &mut self.state, index, parent).await?;
             if names.len() > MOST_CHILDREN {
                 return Err(Unread::TooMany(parent.clone(), names.len()));
             }
@@ -283,6 +286,7 @@ impl Pass {
 /// that has not fired is left alone: it holds across reconnects (crates.md §3.3).
 async fn list(
     client: &Client,
+    access: Access,
     state: &mut State,
     index: usize,
     parent: &ParentPath,
@@ -296,7 +300,7 @@ async fn list(
     }
     let listed = match bounded(client.list_and_watch_children(parent.as_str())).await {
         Err(Error::NoNode) => {
-            make_parent(client, parent.as_str()).await?;
+            make_parent(client, access, parent.as_str()).await?;
             bounded(client.list_and_watch_children(parent.as_str())).await
         }
         listed => listed,

@@ -166,6 +166,7 @@ impl Observer {
         let follower = Follower {
             namespace: namespace.clone(),
             parents,
+            access: self.settings.security.access,
             number: self.started,
             link: self.posts[post].link.clone(),
             slots: Arc::clone(&self.posts[post].slots),

@@ -3,7 +3,9 @@
 use std::{future::Future, time::Duration};
 
 use tokio::time;
-use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
+use zookeeper_client::{Client, Error};
+
+use super::security::Access;
 
 /// Longer than any connection timeout in use, so a dead connection reports itself first.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -14,12 +16,6 @@ pub(super) const SPREAD: Duration = Duration::from_millis(500);
 
 /// How many operations one task has on the wire at once.
 pub(super) const PIPELINE: usize = 64;
-
-pub(super) const PARENT: CreateOptions<'static> =
-    CreateMode::Persistent.with_acls(Acls::anyone_all());
-
-pub(super) const RECORD: CreateOptions<'static> =
-    CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
 
 /// Bounds an operation; `Error::Timeout` says that its outcome is unknown.
 pub(super) async fn bounded<T>(
@@ -51,8 +47,8 @@ pub(super) fn is_answer(error: &Error) -> bool {
 }
 
 /// Makes a parent of records and what is missing above it, with empty data.
-pub(super) async fn make_parent(client: &Client, path: &str) -> Result<(), Error> {
-    bounded(client.mkdir(path, &PARENT)).await
+pub(super) async fn make_parent(client: &Client, access: Access, path: &str) -> Result<(), Error> {
+    bounded(client.mkdir(path, &access.parent())).await
 }
 
 #[cfg(test)]

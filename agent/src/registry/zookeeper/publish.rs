@@ -255,8 +255,13 @@ impl Publisher {
         let parents = batch.iter().map(|missing| missing.key.parent.clone()).collect();
         leftovers.note(session.id(), parents).await;
         let mut outcome = Ok(more_at);
-        for (missing, created) in
-            create_all(&session.client, &self.settings.instance_id, batch).await
+        for (missing, created) in create_all(
+            &session.client,
+            self.settings.security.access,
+            &self.settings.instance_id,
+            batch,
+        )
+        .await
         {
             match created {
                 Ok(path) => {

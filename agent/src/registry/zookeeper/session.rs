@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use zookeeper_client::{Client, Error, SessionInfo, SessionState};
 
-use super::{Settings, operation::make_parent};
+use super::{Settings, operation::make_parent, security};
 use crate::backoff::{Backoff, Waits, random};
 
 /// The client's own attempts come at 0, 0.1, 0.3 and 0.7 s and then ever more rarely, without a cap: a
@@ -18,6 +18,21 @@ use crate::backoff::{Backoff, Waits, random};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 const RETRY: Backoff = Backoff::fixed(100, 1000);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+enum Unconnected {
+    #[error(transparent)]
+    ZooKeeper(#[from] Error),
+    #[error("{0:#}")]
+    Security(anyhow::Error),
+}
+
+impl From<security::Error> for Unconnected {
+    fn from(error: security::Error) -> Self {
+        Self::Security(error.into())
+    }
+}
 
 /// An open and connected session.
 #[derive(Clone, Debug)]
@@ -101,7 +116,7 @@ impl Keeper {
                     info!(%session, ?timeout, purpose = ?self.purpose, resumed, "session open");
                     return client;
                 }
-                Err(Error::SessionExpired) if resumed => {
+                Err(Unconnected::ZooKeeper(Error::SessionExpired)) if resumed => {
                     warn!(purpose = ?self.purpose, "session expired");
                     known = None;
                 }
@@ -117,7 +132,9 @@ impl Keeper {
     }
 
     /// One attempt. `known` keeps, or gets, a session whose opening stopped half-way.
-    async fn connect(&self, known: &mut Option<SessionInfo>) -> Result<Client, Error> {
+    async fn connect(&self, known: &mut Option<SessionInfo>) -> Result<Client, Unconnected> {
+        let security = &self.settings.security;
+        security.admit(&self.settings.hosts)?;
         let mut connector = Client::connector()
             .with_session_timeout(self.settings.session_timeout)
             .with_connection_timeout(self.settings.connection_timeout)
@@ -131,19 +148,29 @@ impl Keeper {
         if let Some(known) = known.as_ref() {
             connector = connector.with_session(known.clone());
         }
-        let connecting = Box::pin(connector.connect(&self.settings.hosts));
-        let client = match time::timeout(self.patience_to_connect(), connecting).await {
+        let connecting = async {
+            let is_secure = security.tls.is_some();
+            let security = security.clone();
+            let equipping = tokio::task::spawn_blocking(move || security.equip(connector));
+            let connector =
+                equipping.await.map_err(|panic| Unconnected::Security(panic.into()))??;
+            Ok::<_, Unconnected>(match is_secure {
+                true => connector.secure_connect(&self.settings.hosts).await?,
+                false => connector.connect(&self.settings.hosts).await?,
+            })
+        };
+        let client = match time::timeout(self.patience_to_connect(), Box::pin(connecting)).await {
             Ok(connected) => connected?,
-            Err(_elapsed) => return Err(Error::Timeout),
+            Err(_elapsed) => return Err(Error::Timeout.into()),
         };
         let Some(chroot) = &self.settings.chroot else { return Ok(client) };
-        if let Err(error) = make_parent(&client, chroot).await {
+        if let Err(error) = make_parent(&client, security.access, chroot).await {
             if self.purpose == Purpose::Records {
                 *known = Some(client.into_session());
             }
-            return Err(error);
+            return Err(error.into());
         }
-        client.chroot(chroot.as_str()).map_err(|_| Error::BadArguments(&"invalid chroot"))
+        client.chroot(chroot.as_str()).map_err(|_| Error::BadArguments(&"invalid chroot").into())
     }
 
     /// Long enough for every host of the list to be silent once.
@@ -188,3 +215,6 @@ impl Keeper {
         }));
     }
 }
+
+#[cfg(test)]
+mod tests;

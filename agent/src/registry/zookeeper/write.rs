@@ -6,8 +6,9 @@ use futures_util::{StreamExt, stream};
 use zookeeper_client::{Client, Error};
 
 use super::{
-    operation::{PIPELINE, RECORD, bounded, make_parent},
+    operation::{PIPELINE, bounded, make_parent},
     plan::Missing,
+    security::Access,
 };
 use crate::registry::{
     ParentPath,
@@ -17,12 +18,13 @@ use crate::registry::{
 /// Creates records, up to [`PIPELINE`] at once, and says the path or the error of each.
 pub(super) async fn create_all(
     client: &Client,
+    access: Access,
     instance_id: &str,
     missing: Vec<Missing>,
 ) -> Vec<(Missing, Result<String, Error>)> {
     let prefix = child_prefix(instance_id);
     let create = async |missing: Missing| {
-        let created = create(client, &missing.key.parent, &prefix, &missing.payload).await;
+        let created = create(client, access, &missing.key.parent, &prefix, &missing.payload).await;
         (missing, created)
     };
     stream::iter(missing).map(create).buffer_unordered(PIPELINE).collect().await
@@ -30,15 +32,16 @@ pub(super) async fn create_all(
 
 async fn create(
     client: &Client,
+    access: Access,
     parent: &ParentPath,
     prefix: &str,
     payload: &[u8],
 ) -> Result<String, Error> {
     let path = parent.child(prefix);
-    let created = match bounded(client.create(&path, payload, &RECORD)).await {
+    let created = match bounded(client.create(&path, payload, &access.record())).await {
         Err(Error::NoNode) => {
-            make_parent(client, parent.as_str()).await?;
-            bounded(client.create(&path, payload, &RECORD)).await
+            make_parent(client, access, parent.as_str()).await?;
+            bounded(client.create(&path, payload, &access.record())).await
         }
         created => created,
     };

@@ -1,0 +1,104 @@
+//! A ZooKeeper that proves its name by TLS and asks for logins.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tempfile::TempDir;
+use tokio::{process::Command, time};
+
+use super::{PATIENCE, ZooKeeper, free_port};
+
+/// A server with a plain port, for the test itself, and a port for TLS, which takes only clients with a
+/// certificate of its authority. Both know one login by SASL.
+#[derive(Debug)]
+pub struct Secured {
+    pub server: ZooKeeper,
+    tls_port: u16,
+    files: TempDir,
+}
+
+/// Who may log in by SASL, with [`PASSWORD`].
+pub const USER: &str = "smartstack";
+
+/// The password of [`USER`].
+pub const PASSWORD: &str = "open sesame";
+
+impl Secured {
+    /// Makes certificates and starts the server. `name`: the subject that its certificate proves, such
+    /// as `IP:127.0.0.1`.
+    ///
+    /// # Errors
+    /// When openssl or ZooKeeper is not installed, or the server does not come up.
+    pub async fn start(name: &str) -> io::Result<Self> {
+        let files = tempfile::tempdir()?;
+        let dir = files.path();
+        authority(dir, "ca").await?;
+        authority(dir, "stranger").await?;
+        certificate(dir, "server", &format!("subjectAltName={name}")).await?;
+        certificate(dir, "client", "keyUsage=digitalSignature").await?;
+        let jaas = format!(
+            "Server {{ org.apache.zookeeper.server.auth.DigestLoginModule required user_{USER}=\"{PASSWORD}\"; }};\n"
+        );
+        File::create(dir.join("jaas"))?.write_all(jaas.as_bytes())?;
+        // A key store in PEM is key and certificate in one file.
+        let mut store = std::fs::read(dir.join("server.key"))?;
+        store.extend(std::fs::read(dir.join("server.pem"))?);
+        File::create(dir.join("store.pem"))?.write_all(&store)?;
+        let tls_port = free_port()?;
+        let dir = dir.display();
+        let config = format!(
+            "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+             secureClientPort={tls_port}\nsecureClientPortAddress=127.0.0.1\n\
+             ssl.keyStore.location={dir}/store.pem\nssl.keyStore.type=PEM\n\
+             ssl.trustStore.location={dir}/ca.pem\nssl.trustStore.type=PEM\nssl.clientAuth=need\n\
+             authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n"
+        );
+        let properties = vec![format!("-Djava.security.auth.login.config={dir}/jaas")];
+        let server = ZooKeeper::start_with(config, properties).await?;
+        Ok(Self { server, tls_port, files })
+    }
+
+    /// `127.0.0.1:port` of the TLS port.
+    #[must_use]
+    pub fn hosts(&self) -> String {
+        format!("127.0.0.1:{}", self.tls_port)
+    }
+
+    /// One of `ca.pem`, `stranger.pem` (another authority), `client.pem`, `client.key`.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+}
+
+async fn authority(dir: &Path, name: &str) -> io::Result<()> {
+    let subject = format!("/CN={name}");
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args(["req", "-x509", "-nodes", "-days", "2", "-newkey", "rsa:2048", "-subj", &subject]);
+    openssl.arg("-keyout").arg(dir.join(format!("{name}.key")));
+    run(openssl.arg("-out").arg(dir.join(format!("{name}.pem")))).await
+}
+
+async fn certificate(dir: &Path, name: &str, extension: &str) -> io::Result<()> {
+    let file = |suffix: &str| dir.join(format!("{name}.{suffix}"));
+    let mut request = Command::new("openssl");
+    request.args(["req", "-new", "-nodes", "-newkey", "rsa:2048", "-subj", &format!("/CN={name}")]);
+    run(request.arg("-keyout").arg(file("key")).arg("-out").arg(file("csr"))).await?;
+    File::create(file("ext"))?.write_all(extension.as_bytes())?;
+    let mut sign = Command::new("openssl");
+    sign.args(["x509", "-req", "-days", "2", "-CAcreateserial", "-CA"]).arg(dir.join("ca.pem"));
+    sign.arg("-CAkey").arg(dir.join("ca.key")).arg("-in").arg(file("csr"));
+    run(sign.arg("-extfile").arg(file("ext")).arg("-out").arg(file("pem"))).await
+}
+
+async fn run(command: &mut Command) -> io::Result<()> {
+    let mut child =
+        command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
+    let status = time::timeout(PATIENCE, child.wait()).await??;
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("openssl: {status}"))) }
+}
