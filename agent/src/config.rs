@@ -51,6 +51,10 @@ pub struct Config {
     pub drain_hold: Duration,
     /// The agent itself starts HAProxy (`haproxy.manage`). Default false: a systemd unit does.
     pub manage_haproxy: bool,
+    /// `statsd`: where metrics are sent, as `host:port`. Default: nowhere.
+    pub statsd: Option<String>,
+    /// `heartbeat`: a file touched every 10 s while the agent works, as nerve's. Default: none.
+    pub heartbeat: Option<PathBuf>,
     /// State of the agent. Default `/var/lib/smartstack`.
     pub state_dir: PathBuf,
     pub log: Log,

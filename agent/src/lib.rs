@@ -24,5 +24,7 @@ pub mod nerve;
 pub mod probe;
 pub mod registry;
 pub mod soa;
+pub mod statsd;
 pub mod supervisor;
 pub mod synapse;
+pub mod tally;

@@ -16,6 +16,7 @@ mod records;
 pub mod registrar;
 pub mod registrations;
 pub mod stale_marks;
+pub mod turnover;
 
 /// A task that cannot be registered (somewhere), and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

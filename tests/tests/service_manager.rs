@@ -1,11 +1,19 @@
 //! The agent as a service of systemd: ready, watchdog, stopping, exit codes.
 
-use std::{net::TcpListener, os::unix::net::UnixListener, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeSet, net::TcpListener, os::unix::net::UnixListener, process::Stdio,
+    time::Duration,
+};
 
 use end_to_end::{
     Host, LocalProcess, ServiceManager, ZooKeeper, docker::unique, eventually, host::program, web,
 };
-use tokio::{net::TcpStream, process::Command, time, time::Instant};
+use tokio::{
+    net::{TcpStream, UdpSocket},
+    process::Command,
+    time,
+    time::Instant,
+};
 use zookeeper_client::Client;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -142,6 +150,54 @@ async fn records_that_are_to_be_withdrawn_are_gone_when_it_has_stopped() -> Resu
     assert_eq!(scene.records(&client).await?, Vec::new());
     assert_eq!(scene.host.haproxy_picture().await?, picture, "traffic goes on without the agent");
     assert_eq!(web::get(scene.port, "/").await?.0, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn dashboards_of_nerve_go_on() -> Result {
+    let zookeeper = ZooKeeper::start().await?;
+    let mut scene = Scene::set(&format!("{{hosts: ['{}']}}", zookeeper.hosts()))?;
+    let statsd = UdpSocket::bind("127.0.0.1:0").await?;
+    let (heartbeat, port) = (scene.host.path("nerve/heartbeat"), statsd.local_addr()?.port());
+    let settings = format!("statsd: {{port: {port}}}\nheartbeat: {}\n", heartbeat.display());
+    scene.host.settings.push_str(&settings);
+    scene.host.start_agent()?;
+    scene.host.until_up(&scene.namespace, 1).await;
+
+    let task = scene.process.port.number;
+    let mut expected = BTreeSet::from([
+        "nerve.start:1|c".to_owned(),
+        "nerve.watcher.status.transition:1|c|#new_status:up".to_owned(),
+        "nerve.watcher.status.report.count:1|c|#report_result:success".to_owned(),
+        format!("nerve.watcher.start:1|c|#service_name:{}", scene.namespace),
+        format!(
+            "nerve.watcher.launch:1|c|#launch_reason:new,watcher_name:{}.{task}",
+            scene.namespace
+        ),
+    ]);
+    let mut packet = [0; 2000];
+    let heard = async {
+        while !expected.is_empty() {
+            let length = statsd.recv(&mut packet).await?;
+            let text = String::from_utf8_lossy(&packet[..length]).into_owned();
+            expected.retain(|line| !text.lines().any(|found| found == line));
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let heard = time::timeout(Duration::from_secs(30), heard).await;
+    assert!(heard.is_ok(), "not heard: {expected:?}");
+    assert!(heartbeat.exists());
+    let (_, text) = web::get(scene.host.admin.number, "/metrics").await?;
+    for line in [
+        "nerve_watchers_desired 1",
+        "nerve_watchers_up 1",
+        "nerve_zk_connected{zk_cluster=\"127.0.0.1\"} 1",
+        "nerve_watcher_launches_total{reason=\"new\"} 1",
+        "nerve_report_results_total{action=\"create\",result=\"success\"} 2",
+        "nerve_build_info{version=\"0.1.0\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+    }
     Ok(())
 }
 

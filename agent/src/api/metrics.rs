@@ -1,5 +1,7 @@
 //! What dashboards read, made from the newest snapshots when somebody asks.
 
+mod nerve;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::ConstCounter, family::Family, gauge::Gauge},
@@ -30,12 +32,14 @@ struct ByEnsemble {
 /// All metrics as text; `of_hacheck` adds those of hacheck's own interface.
 #[must_use]
 pub(super) fn text(view: &View, of_hacheck: impl FnOnce(&mut Registry)) -> String {
-    let mut registry = Registry::with_prefix("smartstack");
-    links(view, &mut registry);
-    tasks(view, &mut registry);
-    refusals(view, &mut registry);
-    haproxy(view, &mut registry);
-    of_hacheck(registry.sub_registry_with_prefix("hacheck"));
+    let mut registry = Registry::default();
+    let ours = registry.sub_registry_with_prefix("smartstack");
+    links(view, ours);
+    tasks(view, ours);
+    refusals(view, ours);
+    haproxy(view, ours);
+    of_hacheck(ours.sub_registry_with_prefix("hacheck"));
+    nerve::register(view, registry.sub_registry_with_prefix("nerve"));
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = encode(&mut text, &registry);

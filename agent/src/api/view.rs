@@ -25,6 +25,7 @@ use crate::{
     registry::{Observed, Published},
     soa::Soa,
     synapse::{catalog::Catalog, haproxy},
+    tally::Tally,
 };
 
 /// The newest snapshot of every room. Cheap to clone.
@@ -54,6 +55,7 @@ pub struct View {
     /// Since when instances of this host get nothing new.
     pub withdrawn: watch::Receiver<Arc<Withdrawn>>,
     pub host_leave: HostLeave,
+    pub tally: Tally,
     pub marks: Marks,
     /// Marks found that are older than the container with their port.
     pub stale_marks: Counter,

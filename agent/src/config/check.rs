@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Admin, Config, Docker, Host, Locations, Log, LogFormat, Problem, Registry, RegistryKind,
     assume,
-    raw::{Raw, RawGuard, RawHaproxy, RawHost, RawLocations, RawLog, RawRegistry, Text},
+    raw::{Raw, RawGuard, RawHaproxy, RawHost, RawLocations, RawLog, RawRegistry, RawStatsd, Text},
     values::Span,
 };
 use crate::{
@@ -75,6 +75,8 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
         hacheck,
         haproxy,
         manage_haproxy,
+        statsd: raw.statsd.as_ref().map(|raw| p.statsd(raw)),
+        heartbeat: raw.heartbeat,
         drain_hold: p.span("drain.hold", &raw.drain.hold, DRAIN_HOLD),
         state_dir,
         log: p.log(&raw.log),
@@ -367,6 +369,21 @@ impl Problems {
             maxqueue_per_server: raw.maxqueue_per_server.unwrap_or(d.maxqueue_per_server),
             ..d
         }
+    }
+
+    /// nerve's defaults: a collector on this host (nerve.md §1.2).
+    fn statsd(&mut self, raw: &RawStatsd) -> String {
+        let host = raw.host.as_ref().map_or("localhost", |host| host.value.as_str());
+        let word = |c: char| c.is_ascii_alphanumeric() || "-_.:[]".contains(c);
+        if host.is_empty() || !host.chars().all(word) {
+            let message = format!("`{}`: expected a host", host.escape_debug());
+            self.add(raw.host.as_ref(), "statsd.host", message);
+        }
+        let port = raw.port.map_or(8125, std::num::NonZeroU16::get);
+        if host.contains(':') && !host.starts_with('[') {
+            return format!("[{host}]:{port}");
+        }
+        format!("{host}:{port}")
     }
 
     /// `:3212` means every address, as in HAProxy's own files.

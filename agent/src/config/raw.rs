@@ -27,6 +27,8 @@ pub(super) struct Raw {
     pub(super) admin: RawAdmin,
     pub(super) haproxy: RawHaproxy,
     pub(super) drain: RawDrain,
+    pub(super) statsd: Option<RawStatsd>,
+    pub(super) heartbeat: Option<PathBuf>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) log: RawLog,
 }
@@ -160,6 +162,13 @@ pub(super) struct RawHaproxy {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawDrain {
     pub(super) hold: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawStatsd {
+    pub(super) host: Text,
+    pub(super) port: Option<NonZeroU16>,
 }
 
 #[derive(Default, Deserialize)]

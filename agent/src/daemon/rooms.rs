@@ -16,8 +16,9 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use super::interfaces;
+use super::{heartbeat, interfaces};
 use crate::{
     api::{self, View, withdrawn::Withdrawn},
     config::{Config, RegistryKind},
@@ -32,8 +33,10 @@ use crate::{
     probe::Probe,
     registry::{self, Ensemble, Layout, Observed, Published, Wanted},
     soa::{self, Soa},
+    statsd::Statsd,
     supervisor::Supervisor,
     synapse::{self, catalog::Catalog, haproxy},
+    tally::Tally,
 };
 
 /// Questions of the guard that may wait for the registry; more are asked again later.
@@ -93,6 +96,7 @@ impl Slots {
         config: &Config,
         host: Arc<HostIdentity>,
         host_leave: HostLeave,
+        tally: Tally,
         marks: Marks,
     ) -> View {
         View {
@@ -118,6 +122,7 @@ impl Slots {
             haproxy: self.haproxy.receiver.clone(),
             withdrawn: self.withdrawn.receiver.clone(),
             host_leave,
+            tally,
             stale_marks: Counter::default(),
             marks,
         }
@@ -152,7 +157,11 @@ pub(super) async fn open(
     let slots = Slots::new();
     // Beside the admin socket: a reboot empties /run.
     let host_leave = HostLeave::open(config.admin.socket.with_file_name("host-leaves")).await;
-    let view = slots.view(config, Arc::clone(&host), host_leave, marks.clone());
+    let tally = Tally::new(statsd(config.statsd.clone()).await);
+    let view = slots.view(config, Arc::clone(&host), host_leave, tally, marks.clone());
+    if let Some(path) = config.heartbeat.clone() {
+        tasks.spawn("heartbeat", |stop| heartbeat::run(path, stop));
+    }
     let container_addresses = Slot::new();
     interfaces::open(config, &checker, container_addresses.receiver, inherited, &view, tasks)
         .await?;
@@ -172,8 +181,14 @@ pub(super) async fn open(
     });
     let probe = Probe::new(checker, marks);
     let (registrations, health) = (slots.registrations.receiver, slots.health);
-    let watched = registrations.clone();
-    tasks.spawn("health", |stop| nerve::health::watch_health(probe, watched, health.sender, stop));
+    let (watched, tally) = (registrations.clone(), view.tally.clone());
+    tasks.spawn("health", |stop| {
+        nerve::health::watch_health(probe, watched, health.sender, tally, stop)
+    });
+    let (changing, turning) = (registrations.clone(), health.receiver.clone());
+    let (tally, written) = (view.tally.clone(), view.published.clone());
+    tasks
+        .spawn("turnover", |stop| nerve::turnover::follow(tally, changing, turning, written, stop));
     let outputs = nerve::publish::Outputs {
         wanted: slots.wanted.sender,
         away: slots.away.sender,
@@ -208,6 +223,20 @@ pub(super) async fn open(
     tasks.spawn("catalog", |stop| synapse::keeper::run(settings, inputs, outputs, stop));
     open_haproxy(config, slots.catalog.receiver, slots.haproxy.sender, tasks);
     Ok(view)
+}
+
+/// Metrics are no reason not to start.
+async fn statsd(target: Option<String>) -> Statsd {
+    let Some(target) = target else { return Statsd::default() };
+    let name = target.clone();
+    let opened = tokio::task::spawn_blocking(move || Statsd::open(&name)).await;
+    match opened.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        Ok(statsd) => statsd,
+        Err(error) => {
+            warn!(target, %error, "no metrics are sent; restart the agent when statsd can be found");
+            Statsd::default()
+        }
+    }
 }
 
 fn follow_soa(config: &Config, sender: watch::Sender<Arc<Soa>>, tasks: &mut Supervisor) {
@@ -279,7 +308,10 @@ fn follow_tasks(
         host_leaves: view.host_leave.subscribe(),
     };
     let host = Arc::clone(host);
-    tasks.spawn("registrations", |stop| nerve::registrar::run(host, inputs, registrations, stop));
+    let tally = view.tally.clone();
+    tasks.spawn("registrations", |stop| {
+        nerve::registrar::run(host, inputs, tally, registrations, stop)
+    });
     let sender = containers.sender;
     if !config.docker.enabled {
         sender.send_replace(Arc::new(Containers::off()));
@@ -328,6 +360,7 @@ fn open_registry(
                 } else {
                     registry::zookeeper::OnStop::Keep
                 },
+                tally: view.tally.clone(),
                 ..registry::zookeeper::Settings::new(
                     ensemble.clone(),
                     name,

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     backoff::{Backoff, Waits, random},
     probe::{Finding, Probe},
+    tally::Tally,
 };
 
 /// nerve-tools: up after one good answer, down after two bad ones (nerve.md §5.5).
@@ -75,6 +76,7 @@ pub async fn watch_health(
     probe: Probe,
     mut registrations: watch::Receiver<Arc<Registrations>>,
     current: watch::Sender<Arc<HealthMap>>,
+    tally: Tally,
     stop: CancellationToken,
 ) {
     let (verdicts, mut news) = mpsc::channel(QUEUE);
@@ -89,7 +91,10 @@ pub async fn watch_health(
                 let wanted = Arc::clone(&registrations.borrow_and_update());
                 ward.admit(&wanted, &current);
             }
-            Some(found) = news.recv() => publish(&current, &ward, found),
+            Some(found) = news.recv() => {
+                tally.checked(&found.0.namespace, found.2.state == State::Up, &found.2.detail);
+                publish(&current, &ward, found);
+            }
             Some(ended) = ward.loops.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
                     warn!(%error, "a health check loop failed; it starts again");

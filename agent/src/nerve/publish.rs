@@ -163,4 +163,4 @@ impl Departed {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::nerve) mod tests;

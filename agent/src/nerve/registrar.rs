@@ -1,6 +1,6 @@
 //! Decides registrations anew whenever containers, local processes or soa-configs change.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use super::{
     local_tasks::LocalTasks,
     registrations::{HostIdentity, Registrations, registrations},
 };
-use crate::soa::Soa;
+use crate::{soa::Soa, tally::Tally};
 
 /// What registrations are decided from.
 #[derive(Clone, Debug)]
@@ -27,6 +27,7 @@ pub struct Inputs {
 pub async fn run(
     host: Arc<HostIdentity>,
     mut inputs: Inputs,
+    tally: Tally,
     current: watch::Sender<Arc<Registrations>>,
     stop: CancellationToken,
 ) {
@@ -36,6 +37,7 @@ pub async fn run(
         looked = inputs.soa.wait_for(|soa| soa.tried) => if looked.is_err() { return },
     }
     loop {
+        let begun = Instant::now();
         let decided = {
             let soa = inputs.soa.borrow_and_update();
             let containers = inputs.containers.borrow_and_update();
@@ -43,6 +45,7 @@ pub async fn run(
             let host_leaves = inputs.host_leaves.borrow_and_update().clone();
             registrations(&containers, &local, &soa, &host).leaving(host_leaves)
         };
+        tally.decided(begun.elapsed());
         current.send_if_modified(|before| {
             if **before == decided {
                 return false;

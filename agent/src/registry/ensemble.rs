@@ -53,6 +53,17 @@ impl Ensemble {
         Self("memory".into())
     }
 
+    /// What nerve's metrics call it: the first label of the alphabetically first host, without digits at
+    /// its end (nerve.md §1.5); of an address, all of it.
+    #[must_use]
+    pub fn cluster(&self) -> String {
+        let first = self.0.split(',').next().unwrap_or_default();
+        let host = first.rsplit_once(':').map_or(first, |(host, _)| host);
+        let label = host.split('.').next().unwrap_or_default();
+        let name = label.trim_end_matches(|c: char| c.is_ascii_digit());
+        if name.is_empty() || host.starts_with('[') { host.to_owned() } else { name.to_owned() }
+    }
+
     /// `host:port,...`, fit for a connection.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -121,6 +132,18 @@ mod tests {
         assert_eq!(one.as_str().parse(), Ok(one.clone()));
         assert_ne!(one, Ensemble::of(["zk1"]).unwrap());
         assert_eq!("memory".parse(), Ok(Ensemble::memory()));
+    }
+
+    #[test]
+    fn a_cluster_is_called_by_its_first_host() {
+        for (servers, name) in [
+            (["zk12-devc3.example.org:2181", "zk9-other"], "zk12-devc"),
+            (["zk1:2181", "zk2"], "zk"),
+            (["10.0.0.1", "10.0.0.2"], "10.0.0.1"),
+            (["[fd00::1]", "[fd00::2]"], "[fd00::1]"),
+        ] {
+            assert_eq!(Ensemble::of(servers).unwrap().cluster(), name);
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::security::Security;
 use super::{Ensemble, Inputs, Layout, Outputs};
+use crate::tally::Tally;
 
 /// What becomes of our records when the agent stops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct Settings {
     pub ensemble: Ensemble,
     /// How to reach it, `host:port,host:port`. Default: as it is named.
     pub hosts: String,
+    /// Where writes are counted. Default: nowhere that anybody looks.
+    pub tally: Tally,
     /// A znode under which all paths stand; made if missing. Default: none.
     pub chroot: Option<String>,
     /// Asked for; the server may give less. Default: 30 s.
@@ -91,6 +94,7 @@ impl Settings {
         Self {
             hosts: ensemble.to_string(),
             ensemble,
+            tally: Tally::default(),
             chroot: None,
             session_timeout: Duration::from_secs(30),
             connection_timeout: Duration::from_secs(3),

@@ -13,7 +13,7 @@ use crate::{
 
 const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 
-fn registration(
+pub(in crate::nerve) fn registration(
     task: &str,
     port: u16,
     leaving: Option<&str>,
@@ -53,7 +53,9 @@ fn registration(
     (key, Arc::new(registration))
 }
 
-fn all(registrations: &[(RegistrationKey, Arc<Registration>)]) -> Registrations {
+pub(in crate::nerve) fn all(
+    registrations: &[(RegistrationKey, Arc<Registration>)],
+) -> Registrations {
     Registrations {
         complete: true,
         wanted: registrations.iter().cloned().collect(),
@@ -61,7 +63,7 @@ fn all(registrations: &[(RegistrationKey, Arc<Registration>)]) -> Registrations 
     }
 }
 
-fn health(key: &RegistrationKey, state: State) -> HealthMap {
+pub(in crate::nerve) fn health(key: &RegistrationKey, state: State) -> HealthMap {
     let detail = "because".to_owned();
     HealthMap::from([(key.clone(), Health { state, detail, since: SystemTime::UNIX_EPOCH })])
 }

@@ -127,7 +127,8 @@ impl Ensembles {
         // Only the registry of this host is read.
         let observed =
             if is_local { self.observed.clone() } else { watch::channel(Arc::default()).1 };
-        let leftovers = Leftovers::new(ledger.of(ensemble.clone()), settings.instance_id.clone());
+        let (name, tally) = (settings.instance_id.clone(), settings.tally.clone());
+        let leftovers = Leftovers::new(ledger.of(ensemble.clone()), name, tally);
         let (keeper, link) = watch::channel(None);
         let (standing, to_watch) = watch::channel(Arc::default());
         let (gone, vanished) = mpsc::channel(QUEUE);

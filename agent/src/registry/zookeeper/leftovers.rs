@@ -22,6 +22,7 @@ use super::{
     write::{children_named_by, delete_all},
 };
 use crate::registry::{Ensemble, ParentPath, Record, Spot, Wanted};
+use crate::tally::Tally;
 
 /// A node of an earlier session of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,7 @@ struct Leftover {
 pub(super) struct Leftovers {
     ledger: Ledger,
     instance_id: String,
+    tally: Tally,
     /// By path, as of the last search.
     found: BTreeMap<String, Leftover>,
     searched: bool,
@@ -44,8 +46,8 @@ pub(super) struct Leftovers {
 
 impl Leftovers {
     /// `ledger` says what earlier lives of this host noted of the ensemble.
-    pub(super) fn new(ledger: Ledger, instance_id: String) -> Self {
-        Self { ledger, instance_id, found: BTreeMap::new(), searched: false }
+    pub(super) fn new(ledger: Ledger, instance_id: String, tally: Tally) -> Self {
+        Self { ledger, instance_id, tally, found: BTreeMap::new(), searched: false }
     }
 
     /// Notes that `session` is about to create nodes under `parents`; on disk when this returns.
@@ -103,7 +105,7 @@ impl Leftovers {
         if paths.is_empty() {
             return Ok(());
         }
-        for (path, deleted) in delete_all(client, paths).await {
+        for (path, deleted) in delete_all(client, paths, ensemble, &self.tally).await {
             match deleted {
                 Ok(()) => {
                     debug!(path, "record of an earlier session removed");

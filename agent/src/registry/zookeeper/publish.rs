@@ -224,7 +224,9 @@ impl Publisher {
             return Ok(());
         }
         let mut outcome = Ok(());
-        for (path, deleted) in delete_all(&session.client, paths).await {
+        for (path, deleted) in
+            delete_all(&session.client, paths, &self.settings.ensemble, &self.settings.tally).await
+        {
             match deleted {
                 Ok(()) => {
                     debug!(path, "record removed");
@@ -249,17 +251,22 @@ impl Publisher {
     ) -> Result<Option<Instant>, Error> {
         self.turns.forget_unwanted(wanted);
         let (batch, more_at) = self.turns.next(plan::missing(&self.nodes, wanted));
+        if self.turns.is_throttled() {
+            self.settings.tally.throttled();
+        }
         if batch.is_empty() {
             return Ok(more_at);
         }
         let parents = batch.iter().map(|missing| missing.key.parent.clone()).collect();
         leftovers.note(session.id(), parents).await;
         let mut outcome = Ok(more_at);
+        let settings = &self.settings;
         for (missing, created) in create_all(
             &session.client,
-            self.settings.security.access,
-            &self.settings.instance_id,
+            settings.security.access,
+            &settings.instance_id,
             batch,
+            &settings.tally,
         )
         .await
         {
@@ -276,6 +283,7 @@ impl Publisher {
                 }
             }
         }
+        self.settings.tally.failing(self.turns.longest_failure());
         // Replaced nodes and further failures are for the next pass, which is due at once.
         if !self.doomed.is_empty() { outcome.map(|_| Some(Instant::now())) } else { outcome }
     }

@@ -32,12 +32,14 @@ pub(super) struct Turns {
     failures: BTreeMap<RecordKey, Failure>,
     /// Nothing is written before.
     from: Instant,
+    /// Whether the rate held something back when last asked.
+    throttled: bool,
 }
 
 impl Turns {
     pub(super) fn new(per_second: NonZeroU32) -> Self {
         let limiter = RateLimiter::direct(Quota::per_second(per_second));
-        Self { limiter, failures: BTreeMap::new(), from: Instant::now() }
+        Self { limiter, failures: BTreeMap::new(), from: Instant::now(), throttled: false }
     }
 
     /// Starts anew: earlier failures mean nothing in a new session.
@@ -49,6 +51,7 @@ impl Turns {
     /// The records to write now, and when to look again if some have to wait.
     pub(super) fn next(&mut self, missing: Vec<Missing>) -> (Vec<Missing>, Option<Instant>) {
         let now = Instant::now();
+        self.throttled = false;
         let mut batch = Vec::new();
         let mut more_at: Option<Instant> = None;
         let mut later = |at: Instant| more_at = Some(more_at.map_or(at, |more| more.min(at)));
@@ -63,6 +66,7 @@ impl Turns {
             } else if let Some(reason) = plan::refusal(&missing.payload) {
                 later(self.failed(missing.key, reason));
             } else if let Err(not_until) = self.limiter.check() {
+                self.throttled = true;
                 later(now + not_until.wait_time_from(DefaultClock::default().now()));
                 break;
             } else {
@@ -91,6 +95,16 @@ impl Turns {
     /// Forgets the failures of records that nobody wants any more.
     pub(super) fn forget_unwanted(&mut self, wanted: &Wanted) {
         self.failures.retain(|key, _| wanted.records.contains_key(key));
+    }
+
+    /// Whether the rate held something back when last asked.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.throttled
+    }
+
+    /// Attempts in a row of the record that failed most often.
+    pub(super) fn longest_failure(&self) -> u32 {
+        self.failures.values().map(|failure| failure.waits.failures()).max().unwrap_or(0)
     }
 
     /// Why a record was not written when last tried.
@@ -134,7 +148,7 @@ mod tests {
     async fn the_rate_holds_back_the_rest() {
         let mut turns = Turns::new(NonZeroU32::new(2).unwrap());
         let (batch, more_at) = turns.next(missing(5));
-        assert_eq!(batch.len(), 2);
+        assert!(batch.len() == 2 && turns.is_throttled());
         let wait = more_at.unwrap() - Instant::now();
         assert!(Duration::ZERO < wait && wait <= Duration::from_millis(500), "{wait:?}");
     }
@@ -146,6 +160,7 @@ mod tests {
         let retry_at = turns.failed(all[1].key.clone(), "refused".to_owned());
         let (batch, more_at) = turns.next(all.clone());
         assert_eq!((batch.len(), more_at), (2, Some(retry_at)));
+        assert!(!turns.is_throttled() && turns.longest_failure() == 1);
         assert_eq!(turns.reason(&all[1].key), Some("refused"));
         time::advance(Duration::from_millis(200)).await;
         assert_eq!(turns.next(all.clone()).0.len(), 3);

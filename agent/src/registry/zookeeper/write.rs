@@ -1,6 +1,6 @@
 //! Carries out what was decided about our znodes.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
 
 use futures_util::{StreamExt, stream};
 use zookeeper_client::{Client, Error};
@@ -10,9 +10,12 @@ use super::{
     plan::Missing,
     security::Access,
 };
-use crate::registry::{
-    ParentPath,
-    layout::{child_prefix, is_named_by},
+use crate::{
+    registry::{
+        Ensemble, ParentPath,
+        layout::{child_prefix, is_named_by},
+    },
+    tally::{Action, Tally},
 };
 
 /// Creates records, up to [`PIPELINE`] at once, and says the path or the error of each.
@@ -21,10 +24,15 @@ pub(super) async fn create_all(
     access: Access,
     instance_id: &str,
     missing: Vec<Missing>,
+    tally: &Tally,
 ) -> Vec<(Missing, Result<String, Error>)> {
     let prefix = child_prefix(instance_id);
     let create = async |missing: Missing| {
+        let begun = Instant::now();
         let created = create(client, access, &missing.key.parent, &prefix, &missing.payload).await;
+        let path = missing.key.parent.child(&prefix);
+        let ensemble = &missing.key.ensemble;
+        tally.wrote(ensemble, &path, Action::Create, begun.elapsed(), created.is_ok());
         (missing, created)
     };
     stream::iter(missing).map(create).buffer_unordered(PIPELINE).collect().await
@@ -52,12 +60,16 @@ async fn create(
 pub(super) async fn delete_all(
     client: &Client,
     paths: Vec<String>,
+    ensemble: &Ensemble,
+    tally: &Tally,
 ) -> Vec<(String, Result<(), Error>)> {
     let delete = async |path: String| {
+        let begun = Instant::now();
         let deleted = match bounded(client.delete(&path, None)).await {
             Err(Error::NoNode) => Ok(()),
             deleted => deleted,
         };
+        tally.wrote(ensemble, &path, Action::Delete, begun.elapsed(), deleted.is_ok());
         (path, deleted)
     };
     stream::iter(paths).map(delete).buffer_unordered(PIPELINE).collect().await

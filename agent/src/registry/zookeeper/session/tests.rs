@@ -10,6 +10,7 @@ use super::{
     *,
 };
 use crate::registry::{RecordKey, TaskId, zookeeper::plan::Missing};
+use crate::tally::Tally;
 
 fn login(password: &str) -> Option<Login> {
     Some(Login { user: secured::USER.to_owned(), password: Secret::new(password) })
@@ -77,7 +78,10 @@ async fn a_login_owns_what_it_writes_and_a_wrong_one_is_refused() {
         let ensemble = "zk1".parse().unwrap();
         let key = RecordKey { ensemble, parent: parent.clone(), task: TaskId("t".into()) };
         let missing = vec![Missing { key, payload: b"{}".to_vec() }];
-        let created = create_all(&client, Access::Owner, "host1", missing).await.remove(0).1;
+        let created = create_all(&client, Access::Owner, "host1", missing, &Tally::default())
+            .await
+            .remove(0)
+            .1;
         let path = created.unwrap();
         for path in [path.as_str(), parent.as_str()] {
             let (acl, _) = client.get_acl(path).await.unwrap();
