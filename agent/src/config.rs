@@ -18,7 +18,7 @@ use std::{
 
 use hacheck::{
     network::Network,
-    settings::{Login, Secret},
+    settings::{CommandUser, Login, Secret},
 };
 
 use crate::{
@@ -45,6 +45,8 @@ pub struct Config {
     pub hacheck: Hacheck,
     pub admin: Admin,
     pub haproxy: crate::synapse::haproxy::Settings,
+    /// When a task counts as flapping, and how long it is held out then.
+    pub damping: crate::nerve::damper::Damping,
     /// `drain.hold`: how long an instance is held back after it was withdrawn, so that the proxies of
     /// other hosts have followed before it is called safe to stop. Default 5 s, as `updown_service`
     /// waits (nerve.md §6).
@@ -155,6 +157,10 @@ pub struct Hacheck {
     pub mysql: Option<Login>,
     /// Who to log in to Redis as. Default: nobody.
     pub redis: Option<Login>,
+    /// Who to log in to RabbitMQ as. Default: `guest`.
+    pub rabbitmq: Option<Login>,
+    /// Who runs the programs of checks. Default `nobody`, or this process's user if that is not root.
+    pub command_user: CommandUser,
     /// Whether a mark on an instance is dropped when a newer container has its port. Default true.
     pub drop_stale_marks: bool,
 }

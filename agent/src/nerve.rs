@@ -3,7 +3,9 @@
 //! Docker → [`containers`] → [`identity`] → [`registrations`] → [`health`] → [`publish`]. Each room
 //! takes the newest snapshot of the one before it and publishes its own.
 
+pub mod checks;
 pub mod containers;
+pub mod damper;
 pub mod docker;
 pub mod health;
 pub mod host_leave;
@@ -15,6 +17,7 @@ pub mod publish;
 mod records;
 pub mod registrar;
 pub mod registrations;
+mod rounds;
 pub mod stale_marks;
 pub mod turnover;
 

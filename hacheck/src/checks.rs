@@ -4,6 +4,7 @@
 //! same cache, same limits. Each protocol is a module that turns a [`CheckRequest`] into a code and a
 //! body; a new one gets a [`Kind`] and an arm in [`Inner`]'s `converse`.
 
+mod command;
 mod connect;
 mod dialogue;
 mod grpc;
@@ -15,6 +16,7 @@ mod kind;
 mod metrics;
 mod mysql;
 mod outcome;
+mod rabbitmq;
 mod redis;
 mod request;
 mod slots;
@@ -22,7 +24,13 @@ mod smtp;
 mod tcp;
 mod tls;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use prometheus_client::registry::Registry;
 use tokio::{
@@ -34,8 +42,11 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 pub(crate) use self::key::KeyWriter;
-pub use self::{connect::Detours, kind::Kind, outcome::Outcome, request::CheckRequest};
+pub use self::{
+    command::Command, connect::Detours, kind::Kind, outcome::Outcome, request::CheckRequest,
+};
 use self::{
+    command::Commands,
     connect::{Way, connect},
     kept::Kept,
     key::CheckKey,
@@ -49,6 +60,9 @@ use crate::{
     names::Host,
     settings::{CheckSettings, Login},
 };
+
+/// Within this a healthy service has answered; who has not is asked once more for a caller in need.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// Makes checks and remembers their answers for a short while; cheap to clone.
 #[derive(Clone, Debug)]
@@ -66,6 +80,8 @@ struct Inner {
     kept_tls: Arc<Kept<TlsStream<TcpStream>>>,
     mysql: Option<Login>,
     redis: Option<Login>,
+    rabbitmq: Option<Login>,
+    commands: Commands,
     metrics: CheckMetrics,
 }
 
@@ -103,6 +119,8 @@ impl Checker {
                 kept_tls: Kept::new(kept),
                 mysql: settings.mysql.clone(),
                 redis: settings.redis.clone(),
+                rabbitmq: settings.rabbitmq.clone(),
+                commands: Commands::new(settings.command_user),
                 metrics: CheckMetrics::default(),
             }),
         }
@@ -136,14 +154,49 @@ impl Checker {
         let outcome = self.inner.cache.get(&request.key(), freshness, check).await;
         // Only a bug of ours in the check leads here.
         outcome.unwrap_or_else(|| {
-            Arc::new(Outcome::failed(request.kind, &Failure::Broken, Duration::ZERO))
+            Arc::new(Outcome::failed(
+                request.kind.code_without_answer(),
+                &Failure::Broken,
+                Duration::ZERO,
+            ))
         })
     }
 
-    /// Asks the instance itself, past the cache and past everybody else's turn: for a caller who acts
-    /// on the answer and must not wait behind strangers.
-    pub async fn check_alone(&self, request: &CheckRequest, timeout: Duration) -> Outcome {
-        self.inner.ask(request, timeout).await
+    /// As [`Checker::check`], for a caller who has a right to an answer by its own `timeout`.
+    ///
+    /// A check that it begins takes no turn, and its answer is remembered for everybody. One that
+    /// somebody else began may wait for its turn, or for longer than this caller may: if that one does
+    /// not answer at once, the instance is asked for this caller alone.
+    pub async fn check_promptly(
+        &self,
+        request: &CheckRequest,
+        freshness: Freshness,
+        timeout: Duration,
+    ) -> Arc<Outcome> {
+        let ours = AtomicBool::new(false);
+        let check = || {
+            ours.store(true, Ordering::Relaxed);
+            let (inner, request) = (Arc::clone(&self.inner), request.clone());
+            async move { inner.ask(&request, timeout).await }
+        };
+        let key = request.key();
+        let mut shared = std::pin::pin!(self.inner.cache.get(&key, freshness, check));
+        let first = time::timeout(AT_ONCE, &mut shared).await;
+        let answer = match first {
+            Ok(answer) => answer,
+            Err(_) if ours.load(Ordering::Relaxed) => shared.await,
+            Err(_) => None,
+        };
+        match answer.filter(|outcome| !outcome.overloaded) {
+            Some(outcome) => outcome,
+            None => Arc::new(self.inner.ask(request, timeout).await),
+        }
+    }
+
+    /// Runs a program that says by its exit code whether a service is well. Never from memory, and
+    /// there is no way to it over HTTP.
+    pub async fn run(&self, command: &Command, timeout: Duration) -> Outcome {
+        self.inner.commands.run(command, timeout).await
     }
 
     /// Looks for a mark first, and asks the instance only without one (hacheck.md §4).
@@ -191,7 +244,8 @@ impl Inner {
     /// One check, from the queue to the answer. The time in the queue is ours, not the service's.
     async fn check(&self, request: &CheckRequest, timeout: Duration) -> Outcome {
         let Some(_slot) = self.slots.take(request.target()).await else {
-            return Outcome::failed(request.kind, &Failure::Overloaded, Duration::ZERO);
+            let code = request.kind.code_without_answer();
+            return Outcome::failed(code, &Failure::Overloaded, Duration::ZERO);
         };
         self.ask(request, timeout).await
     }
@@ -206,14 +260,14 @@ impl Inner {
         let took = began.elapsed();
         let outcome = match answered.unwrap_or(Err(late)) {
             Ok((code, body)) => Outcome::answered(code, body, took),
-            Err(failure) => Outcome::failed(request.kind, &failure, took),
+            Err(failure) => Outcome::failed(request.kind.code_without_answer(), &failure, took),
         };
         self.metrics.count(request.kind, &outcome);
         outcome
     }
 
     async fn converse(&self, request: &CheckRequest) -> Result<Answered, Failure> {
-        let way = self.way(request);
+        let (way, login) = (self.way(request), request.login.as_ref());
         // Boxed, so that a check of TCP does not take the memory of one over TLS.
         match request.kind {
             Kind::Http => Box::pin(http::ask(request, way, &self.kept, connect)).await,
@@ -222,8 +276,9 @@ impl Inner {
             Kind::Grpc => Box::pin(grpc::ask(request, way)).await,
             Kind::Tcp => tcp::ask(way).await,
             Kind::Smtp => Box::pin(smtp::ask(way)).await,
-            Kind::Mysql => Box::pin(mysql::ask(way, self.mysql.as_ref())).await,
-            Kind::Redis => Box::pin(redis::ask(way, self.redis.as_ref())).await,
+            Kind::Mysql => Box::pin(mysql::ask(way, login.or(self.mysql.as_ref()))).await,
+            Kind::Redis => Box::pin(redis::ask(way, login.or(self.redis.as_ref()))).await,
+            Kind::Rabbitmq => Box::pin(rabbitmq::ask(way, login.or(self.rabbitmq.as_ref()))).await,
         }
     }
 

@@ -91,6 +91,27 @@ pub struct CheckSettings {
     pub mysql: Option<Login>,
     /// Who to log in to Redis as before the `PING`; default: nobody.
     pub redis: Option<Login>,
+    /// Who to log in to RabbitMQ as; default: `guest` with the password `guest`, as nerve does.
+    pub rabbitmq: Option<Login>,
+    /// Who runs the programs of checks; default: nobody may.
+    pub command_user: CommandUser,
+}
+
+/// Who runs the programs that check a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CommandUser {
+    /// They are not run.
+    #[default]
+    None,
+    /// They run as this process does; it is not root.
+    Own,
+    /// They run with these numbers and in no other group.
+    Other {
+        /// The user.
+        uid: u32,
+        /// Its own group.
+        gid: u32,
+    },
 }
 
 /// A name and its password.
@@ -177,6 +198,8 @@ impl Default for CheckSettings {
             kept_connections: 1000,
             mysql: None,
             redis: None,
+            rabbitmq: None,
+            command_user: CommandUser::None,
         }
     }
 }

@@ -82,7 +82,7 @@ fn links(view: &View, registry: &mut Registry) {
 
 fn tasks(view: &View, registry: &mut Registry) {
     let family = Family::<ByState, Gauge>::default();
-    for state in ["unknown", "up", "down", "marked", "leaving"] {
+    for state in ["unknown", "up", "down", "held", "marked", "leaving"] {
         let _ = family.get_or_create(&ByState { state });
     }
     let health = view.health.borrow();
@@ -92,6 +92,7 @@ fn tasks(view: &View, registry: &mut Registry) {
             (None, None | Some(State::Unknown)) => "unknown",
             (None, Some(State::Up)) => "up",
             (None, Some(State::Down)) => "down",
+            (None, Some(State::Held)) => "held",
             (None, Some(State::Marked)) => "marked",
         };
         family.get_or_create(&ByState { state }).inc();

@@ -227,6 +227,7 @@ fn word(state: &State) -> &'static str {
         State::Unknown => "unknown",
         State::Up => "up",
         State::Down => "down",
+        State::Held => "held",
         State::Marked => "marked",
     }
 }

@@ -7,7 +7,7 @@ use hacheck::{
     names::{Host, ServiceName},
 };
 use serde::{Deserialize, Serialize};
-use soa_configs::{Mode, Namespace};
+use soa_configs::Namespace;
 
 use super::View;
 use crate::nerve::registrations::Registration;
@@ -148,7 +148,7 @@ fn tasks(wanted: &Wanted, view: &View) -> Vec<Task> {
         title: r.title.clone(),
         port: r.port,
         registered: r.records.keys().any(|key| published.records.contains_key(key)),
-        check: (r.check.mode == Mode::Http).then(|| (r.check.port, r.check.uri.clone())),
+        check: r.plan.http().map(|(port, uri)| (port, uri.to_owned())),
     };
     registrations.wanted.values().filter(meant).map(task).collect()
 }

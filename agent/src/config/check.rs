@@ -18,10 +18,14 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Admin, Config, Docker, Host, Locations, Log, LogFormat, Problem, Registry, RegistryKind,
     assume,
-    raw::{Raw, RawGuard, RawHaproxy, RawHost, RawLocations, RawLog, RawRegistry, RawStatsd, Text},
+    raw::{
+        Raw, RawDamping, RawGuard, RawHaproxy, RawHost, RawLocations, RawLog, RawRegistry,
+        RawStatsd, Text,
+    },
     values::Span,
 };
 use crate::{
+    nerve::damper::Damping,
     registry::{Ensemble, Layout},
     synapse::{guard, haproxy},
 };
@@ -77,6 +81,7 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
         manage_haproxy,
         statsd: raw.statsd.as_ref().map(|raw| p.statsd(raw)),
         heartbeat: raw.heartbeat,
+        damping: p.damping(&raw.damping),
         drain_hold: p.span("drain.hold", &raw.drain.hold, DRAIN_HOLD),
         state_dir,
         log: p.log(&raw.log),
@@ -368,6 +373,16 @@ impl Problems {
             maxconn_per_server: raw.maxconn_per_server.unwrap_or(d.maxconn_per_server),
             maxqueue_per_server: raw.maxqueue_per_server.unwrap_or(d.maxqueue_per_server),
             ..d
+        }
+    }
+
+    fn damping(&mut self, raw: &RawDamping) -> Damping {
+        let default = Damping::default();
+        Damping {
+            falls: raw.falls.map_or(default.falls, usize::from),
+            window: self.span("damping.window", &raw.window, default.window),
+            hold: self.span("damping.hold", &raw.hold, default.hold),
+            longest: self.span("damping.longest", &raw.longest, default.longest),
         }
     }
 

@@ -27,6 +27,7 @@ pub(super) struct Raw {
     pub(super) admin: RawAdmin,
     pub(super) haproxy: RawHaproxy,
     pub(super) drain: RawDrain,
+    pub(super) damping: RawDamping,
     pub(super) statsd: Option<RawStatsd>,
     pub(super) heartbeat: Option<PathBuf>,
     pub(super) state_dir: Option<PathBuf>,
@@ -114,6 +115,8 @@ pub(super) struct RawHacheck {
     pub(super) keep_alive: Option<bool>,
     pub(super) mysql: Option<RawLogin>,
     pub(super) redis: Option<RawLogin>,
+    pub(super) rabbitmq: Option<RawLogin>,
+    pub(super) command_user: Text,
     pub(super) drop_stale_marks: Option<bool>,
 }
 
@@ -162,6 +165,15 @@ pub(super) struct RawHaproxy {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawDrain {
     pub(super) hold: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawDamping {
+    pub(super) falls: Option<u16>,
+    pub(super) window: Text,
+    pub(super) hold: Text,
+    pub(super) longest: Text,
 }
 
 #[derive(Default, Deserialize)]

@@ -32,6 +32,8 @@ pub(super) fn settings(config: &Config) -> Settings {
             keep_alive: config.hacheck.keep_alive,
             mysql: config.hacheck.mysql.clone(),
             redis: config.hacheck.redis.clone(),
+            rabbitmq: config.hacheck.rabbitmq.clone(),
+            command_user: config.hacheck.command_user,
             ..CheckSettings::default()
         },
         remote_marks: RemoteMarks {

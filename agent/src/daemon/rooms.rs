@@ -182,8 +182,9 @@ pub(super) async fn open(
     let probe = Probe::new(checker, marks);
     let (registrations, health) = (slots.registrations.receiver, slots.health);
     let (watched, tally) = (registrations.clone(), view.tally.clone());
+    let damping = config.damping;
     tasks.spawn("health", |stop| {
-        nerve::health::watch_health(probe, watched, health.sender, tally, stop)
+        nerve::health::watch_health(probe, watched, health.sender, damping, tally, stop)
     });
     let (changing, turning) = (registrations.clone(), health.receiver.clone());
     let (tally, written) = (view.tally.clone(), view.published.clone());

@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
-use bollard::models::{ContainerInspectResponse, PortMap};
+use bollard::models::{ContainerInspectResponse, HealthStatusEnum, PortMap};
 use hacheck::marks::UnixTime;
 
+use super::checks::DockerHealth;
 use crate::registry::TaskId;
 
 /// Docker's own default when a container names no stop timeout.
@@ -82,6 +83,8 @@ pub struct Container {
     pub addresses: Vec<IpAddr>,
     /// Container port (tcp) → where it is published on this host.
     pub published: BTreeMap<u16, Vec<Published>>,
+    /// What Docker says of its HEALTHCHECK.
+    pub health: DockerHealth,
     pub stop_signal: Option<String>,
     pub stop_timeout: Duration,
     /// Set between a stop signal and the end of the container.
@@ -128,6 +131,10 @@ impl Container {
             host_network: network_mode.as_deref() == Some("host"),
             addresses: addresses.collect(),
             published: ports.map(published).unwrap_or_default(),
+            health: state
+                .health
+                .and_then(|health| health.status)
+                .map_or(DockerHealth::None, health),
             stop_signal: config.stop_signal,
             stop_timeout: config
                 .stop_timeout
@@ -160,6 +167,15 @@ fn signal_number(text: &str) -> Option<i32> {
     let name = text.to_ascii_uppercase();
     let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
     name.parse::<nix::sys::signal::Signal>().ok().map(|signal| signal as i32)
+}
+
+fn health(status: HealthStatusEnum) -> DockerHealth {
+    match status {
+        HealthStatusEnum::STARTING => DockerHealth::Starting,
+        HealthStatusEnum::HEALTHY => DockerHealth::Healthy,
+        HealthStatusEnum::UNHEALTHY => DockerHealth::Unhealthy,
+        HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => DockerHealth::None,
+    }
 }
 
 /// A time as Docker writes it, `2026-01-01T00:00:00.123456789Z`.
@@ -220,6 +236,7 @@ pub(crate) mod tests {
             host_network: false,
             addresses: vec![[172, 17, 0, 2].into()],
             published: BTreeMap::from([(8888, vec![Published { address: None, port: 31000 }])]),
+            health: DockerHealth::None,
             stop_signal: None,
             stop_timeout: DEFAULT_STOP_TIMEOUT,
             leaving: None,

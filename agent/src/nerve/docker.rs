@@ -329,7 +329,8 @@ async fn inspect(docker: &Docker, id: &TaskId) -> Result<Seen, Error> {
 }
 
 fn event_filters() -> HashMap<&'static str, Vec<&'static str>> {
-    let events = vec!["start", "die", "destroy", "kill", "pause", "unpause", "rename"];
+    let events =
+        vec!["start", "die", "destroy", "kill", "pause", "unpause", "rename", "health_status"];
     HashMap::from([("type", vec!["container"]), ("event", events)])
 }
 

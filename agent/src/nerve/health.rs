@@ -1,14 +1,13 @@
 //! The health of every registration: one loop each, all through the hacheck library.
 //!
 //! A loop asks hacheck, which looks at marks first, merges checks of one target and caches their
-//! answers. Until a target has answered well once it is asked in quick succession, so that a service
-//! is registered when it can serve and not at the end of a period.
+//! answers. When it asks is decided in [`super::rounds`], how many answers count in [`super::judge`],
+//! and how long a task that falls again and again is held out in [`super::damper`].
 
 use std::{
     collections::{BTreeMap, HashMap},
-    num::NonZeroUsize,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use tokio::{
@@ -20,26 +19,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
+    checks::CheckPlan,
+    damper::{Damper, Damping},
     judge::{Judge, Verdict},
-    registrations::{CheckSpec, Registration, RegistrationKey, Registrations},
+    registrations::{Registration, RegistrationKey, Registrations},
+    rounds::{Found, Rounds},
 };
 use crate::{
-    backoff::{Backoff, Waits, random},
+    backoff::random,
     probe::{Finding, Probe},
     tally::Tally,
 };
 
-/// nerve-tools: up after one good answer, down after two bad ones (nerve.md §5.5).
-const RISE: NonZeroUsize = NonZeroUsize::MIN;
-const FALL: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
-/// The pause between two checks is the timeout plus this (nerve.md §5.5).
-const PAUSE_BEYOND_TIMEOUT: Duration = Duration::from_secs(1);
-/// Pace of the first checks of a task that does not answer yet: however long a service takes to
-/// start, it waits no longer than this for its first good check.
-const STARTING: Backoff = Backoff::fixed(10, 80);
-/// Longer than services take to start; one that still does not answer is asked less often.
-const STARTS_WITHIN: Duration = Duration::from_secs(300);
-const STALLED: Backoff = Backoff::fixed(250, 500);
 /// Verdicts on their way to the owner of the picture; loops wait when it is full.
 const QUEUE: usize = 256;
 
@@ -51,6 +42,8 @@ pub enum State {
     Unknown,
     Up,
     Down,
+    /// Healthy again, and held back for a while: it fell too often ([`Damping`]).
+    Held,
     /// A mark holds it down; the service itself is not asked.
     Marked,
 }
@@ -76,12 +69,20 @@ pub async fn watch_health(
     probe: Probe,
     mut registrations: watch::Receiver<Arc<Registrations>>,
     current: watch::Sender<Arc<HealthMap>>,
+    damping: Damping,
     tally: Tally,
     stop: CancellationToken,
 ) {
     let (verdicts, mut news) = mpsc::channel(QUEUE);
-    let mut ward =
-        Ward { probe, verdicts, loops: JoinSet::new(), patients: HashMap::new(), admitted: 0 };
+    let mut ward = Ward {
+        probe,
+        damping,
+        tally,
+        verdicts,
+        loops: JoinSet::new(),
+        patients: HashMap::new(),
+        admitted: 0,
+    };
     registrations.mark_changed();
     loop {
         tokio::select! {
@@ -91,10 +92,7 @@ pub async fn watch_health(
                 let wanted = Arc::clone(&registrations.borrow_and_update());
                 ward.admit(&wanted, &current);
             }
-            Some(found) = news.recv() => {
-                tally.checked(&found.0.namespace, found.2.state == State::Up, &found.2.detail);
-                publish(&current, &ward, found);
-            }
+            Some(found) = news.recv() => publish(&current, &ward, found),
             Some(ended) = ward.loops.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
                     warn!(%error, "a health check loop failed; it starts again");
@@ -108,6 +106,8 @@ pub async fn watch_health(
 
 struct Ward {
     probe: Probe,
+    damping: Damping,
+    tally: Tally,
     verdicts: mpsc::Sender<News>,
     loops: JoinSet<()>,
     patients: HashMap<RegistrationKey, Patient>,
@@ -117,7 +117,7 @@ struct Ward {
 
 struct Patient {
     number: u64,
-    check: CheckSpec,
+    plan: CheckPlan,
     life: String,
     task: AbortHandle,
 }
@@ -127,7 +127,7 @@ impl Ward {
     fn admit(&mut self, wanted: &Registrations, current: &watch::Sender<Arc<HealthMap>>) {
         self.patients.retain(|key, patient| {
             let same =
-                |wish: &Arc<Registration>| wish.check == patient.check && wish.life == patient.life;
+                |wish: &Arc<Registration>| wish.plan == patient.plan && wish.life == patient.life;
             let stays = wanted.wanted.get(key).is_some_and(same);
             if !stays {
                 patient.task.abort();
@@ -149,10 +149,11 @@ impl Ward {
             self.admitted += 1;
             let number = self.admitted;
             let verdicts = self.verdicts.clone();
-            let checks = check_loop(self.probe.clone(), Arc::clone(wish), number, verdicts);
+            let watch = Watch { number, damping: self.damping, tally: self.tally.clone() };
+            let checks = check_loop(self.probe.clone(), Arc::clone(wish), watch, verdicts);
             let patient = Patient {
                 number,
-                check: wish.check.clone(),
+                plan: wish.plan.clone(),
                 life: wish.life.clone(),
                 task: self.loops.spawn(checks),
             };
@@ -183,120 +184,138 @@ fn publish(current: &watch::Sender<Arc<HealthMap>>, ward: &Ward, (key, number, h
 async fn check_loop(
     probe: Probe,
     wish: Arc<Registration>,
-    number: u64,
+    watch: Watch,
     verdicts: mpsc::Sender<News>,
 ) {
-    let mut patient =
-        Examination { judge: Judge::new(RISE, FALL), starting: Some(Starting::now()) };
+    let mut patient = Examination::new(&wish.plan, watch.damping);
     let mut marks = probe.marks();
-    let usual = wish.check.timeout + PAUSE_BEYOND_TIMEOUT;
+    let phase = random();
+    let mut told = None;
     loop {
         marks.mark_unchanged();
-        let finding = tokio::select! {
-            finding = probe.ask(&wish, patient.starting.is_some()) => finding,
+        let (state, detail) = tokio::select! {
+            found = patient.look(&probe, &wish, &watch.tally) => found,
             // A mark does not wait for the end of a check.
             changed = marks.changed() => if changed.is_err() { return } else { continue },
         };
-        let marked = matches!(finding, Finding::Marked(_));
-        let (state, detail) = patient.conclude(finding);
-        let health = Health { state, detail, since: SystemTime::now() };
-        if verdicts.send((wish.key.clone(), number, health)).await.is_err() {
-            return;
+        let next = patient.next_round(Instant::now(), phase);
+        let marked = state == State::Marked;
+        if told.as_ref() != Some(&(state.clone(), detail.clone())) {
+            told = Some((state.clone(), detail.clone()));
+            let health = Health { state, detail, since: SystemTime::now() };
+            if verdicts.send((wish.key.clone(), watch.number, health)).await.is_err() {
+                return;
+            }
         }
-        let pause = patient.pause(usual);
         tokio::select! {
             // A mark that ends changes the table; nothing has to be asked until then.
-            () = time::sleep(pause), if !marked => {}
+            () = time::sleep_until(next), if !marked => {}
             changed = marks.changed() => if changed.is_err() { return },
         }
     }
 }
 
+/// What a loop is told beside its registration.
+struct Watch {
+    number: u64,
+    damping: Damping,
+    tally: Tally,
+}
+
 /// What one loop knows of its target.
 struct Examination {
-    judge: Judge,
-    /// Set until the target has answered well once.
-    starting: Option<Starting>,
+    judges: Vec<Judge>,
+    rounds: Rounds,
+    damper: Damper,
+    /// Whether it was up in the last round.
+    up: bool,
+    found: Found,
 }
 
-/// A target that has not answered well yet.
-struct Starting {
-    since: Instant,
-    waits: Waits,
-}
-
-impl Starting {
-    fn now() -> Self {
-        Self { since: Instant::now(), waits: STARTING.waits() }
-    }
-
-    fn pause(&mut self) -> Duration {
-        if self.since.elapsed() < STARTS_WITHIN {
-            return self.waits.after_failure();
-        }
-        STALLED.wait(self.waits.failures(), random())
-    }
+/// What a round of checks came to.
+struct Round {
+    up: bool,
+    doubtful: bool,
+    detail: String,
 }
 
 impl Examination {
-    fn conclude(&mut self, finding: Finding) -> (State, String) {
-        let (good, detail) = match finding {
-            Finding::Marked(text) => {
-                // After the mark the next answer decides alone, and is wanted soon.
-                self.judge.forget();
-                self.starting = Some(Starting::now());
-                return (State::Marked, text);
-            }
-            Finding::Good(detail) => (true, detail),
-            Finding::Bad(detail) => (false, detail),
-        };
-        if good {
-            self.starting = None;
+    fn new(plan: &CheckPlan, damping: Damping) -> Self {
+        Self {
+            judges: plan.checks.iter().map(|check| Judge::new(check.rise, check.fall)).collect(),
+            rounds: Rounds::new(plan.interval, plan.confirms),
+            damper: Damper::new(damping),
+            up: false,
+            found: Found::Down,
         }
-        let state = match self.judge.take(good) {
-            Verdict::Up => State::Up,
-            Verdict::Down => State::Down,
-        };
-        (state, detail)
     }
 
-    fn pause(&mut self, usual: Duration) -> Duration {
-        self.starting.as_mut().map_or(usual, |starting| starting.pause().min(usual))
+    /// Marks first, then one round. Dropped half-way it has lost answers, and nothing else.
+    async fn look(&mut self, probe: &Probe, wish: &Registration, tally: &Tally) -> (State, String) {
+        if let Some(text) = probe.marked(wish) {
+            // After the mark the next answer decides alone, and is wanted soon.
+            self.judges.iter_mut().for_each(Judge::forget);
+            self.rounds.restart();
+            self.up = false;
+            return (State::Marked, text);
+        }
+        let now = self.rounds.asks_now();
+        let mut round =
+            Round { up: true, doubtful: false, detail: "nothing is to be checked".to_owned() };
+        for (check, judge) in wish.plan.checks.iter().zip(&mut self.judges) {
+            let finding = probe.ask(wish, check, now).await;
+            let good = matches!(finding, Finding::Good(_));
+            tally.checked(&wish.key.namespace, good, &check.to_string());
+            round.take(judge, finding);
+            if !round.up {
+                break;
+            }
+        }
+        self.conclude(round, Instant::now())
+    }
+
+    fn conclude(&mut self, round: Round, now: Instant) -> (State, String) {
+        if !round.up {
+            if self.up {
+                self.damper.fell(now);
+            }
+            (self.up, self.found) = (false, Found::Down);
+            return (State::Down, round.detail);
+        }
+        self.found = if round.doubtful { Found::Doubtful } else { Found::Well };
+        if !self.up && self.damper.held(now).is_some() {
+            let falls = self.damper.falls();
+            let detail = format!("{}; held back: it fell {falls} times lately", round.detail);
+            return (State::Held, detail);
+        }
+        self.up = true;
+        (State::Up, round.detail)
+    }
+
+    fn next_round(&mut self, now: Instant, phase: f64) -> Instant {
+        let next = self.rounds.after(self.found, now, phase);
+        match self.damper.held(now) {
+            Some(left) if !self.up && self.found != Found::Down => next.min(now + left),
+            _ => next,
+        }
+    }
+}
+
+impl Round {
+    fn take(&mut self, judge: &mut Judge, finding: Finding) {
+        let (verdict, detail) = match finding {
+            Finding::Good(detail) => (judge.take(true), detail),
+            Finding::Bad(detail) => (judge.take(false), detail),
+            Finding::Hung(detail) => (judge.condemn(), detail),
+        };
+        self.up = verdict == Verdict::Up;
+        // The first doubt is worth more than a later good answer.
+        if !self.doubtful {
+            self.detail = detail;
+        }
+        self.doubtful |= self.up && judge.doubts();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const USUAL: Duration = Duration::from_secs(2);
-
-    fn examination() -> Examination {
-        Examination { judge: Judge::new(RISE, FALL), starting: Some(Starting::now()) }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_service_that_starts_slowly_is_asked_often_until_it_answers() {
-        let mut patient = examination();
-        let end = Instant::now() + STARTS_WITHIN;
-        while Instant::now() < end {
-            patient.conclude(Finding::Bad("refused".to_owned()));
-            let pause = patient.pause(USUAL);
-            assert!(pause <= Duration::from_millis(80), "{pause:?}");
-            time::advance(pause).await;
-        }
-        patient.conclude(Finding::Bad("refused".to_owned()));
-        assert!(patient.pause(USUAL) >= Duration::from_millis(250));
-        patient.conclude(Finding::Good("http 200".to_owned()));
-        assert_eq!(patient.pause(USUAL), USUAL);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_a_mark_a_service_is_asked_often_again() {
-        let mut patient = examination();
-        patient.conclude(Finding::Good("http 200".to_owned()));
-        patient.conclude(Finding::Marked("down".to_owned()));
-        patient.conclude(Finding::Bad("refused".to_owned()));
-        assert!(patient.pause(USUAL) <= Duration::from_millis(80));
-    }
-}
+mod tests;

@@ -8,15 +8,18 @@ use std::net::IpAddr;
 
 use soa_configs::Namespace;
 
-use super::containers::{Container, Published};
+use super::{
+    checks::Healthcheck,
+    containers::{Container, Published},
+};
 
 /// What a container turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// Started by Marathon through Mesos; soa-configs say where it registers.
     Paasta { service: String, instance: String },
-    /// Labelled `smartstack.namespace` and `smartstack.port`.
-    Plain { namespaces: Vec<Namespace>, port: u16 },
+    /// Labelled `smartstack.namespace` and `smartstack.port`, and perhaps `smartstack.healthcheck`.
+    Plain { namespaces: Vec<Namespace>, port: u16, healthcheck: Option<Healthcheck> },
     /// Nothing to do with us: the reason, for `smartstack why`.
     NotOurs(&'static str),
     /// Meant for us, but wrong; the text says what was expected.
@@ -25,6 +28,7 @@ pub enum Identity {
 
 const NAMESPACE_LABEL: &str = "smartstack.namespace";
 const PORT_LABEL: &str = "smartstack.port";
+const HEALTHCHECK_LABEL: &str = "smartstack.healthcheck";
 
 /// Decides who `container` is.
 #[must_use]
@@ -120,7 +124,14 @@ fn plain_task(container: &Container) -> Identity {
     if namespaces.is_empty() {
         return Identity::Refused(format!("label {NAMESPACE_LABEL} names no namespace"));
     }
-    Identity::Plain { namespaces, port }
+    let healthcheck = container.labels.get(HEALTHCHECK_LABEL);
+    match healthcheck.map(|word| Healthcheck::parse(word.trim())).transpose() {
+        Ok(healthcheck) => Identity::Plain { namespaces, port, healthcheck },
+        Err(expected) => Identity::Refused(format!(
+            "label {HEALTHCHECK_LABEL} is `{}`; {expected}",
+            healthcheck.map(|word| shortened(word)).unwrap_or_default()
+        )),
+    }
 }
 
 /// The port of this host on which the container port `inside` can be reached.
@@ -223,8 +234,21 @@ mod tests {
         let namespaces = vec!["web.main".parse().unwrap(), "web.canary".parse().unwrap()];
         assert_eq!(
             identify(&container("web", &labels, &[])),
-            Identity::Plain { namespaces, port: 80 }
+            Identity::Plain { namespaces, port: 80, healthcheck: None }
         );
+    }
+
+    #[test]
+    fn a_label_asks_for_another_check_and_a_wrong_one_is_refused() {
+        let with = |word| {
+            let labels =
+                [(NAMESPACE_LABEL, "web.main"), (PORT_LABEL, "80"), (HEALTHCHECK_LABEL, word)];
+            identify(&container("web", &labels, &[]))
+        };
+        let Identity::Plain { healthcheck, .. } = with("docker") else { panic!() };
+        assert_eq!(healthcheck, Some(Healthcheck::Docker));
+        let Identity::Refused(reason) = with("cmd") else { panic!() };
+        assert!(reason.contains("`cmd`; expected docker, none, http"), "{reason}");
     }
 
     #[test]

@@ -51,9 +51,17 @@ impl Judge {
         verdict
     }
 
+    /// Takes a bad result that needs no other to count.
+    pub fn condemn(&mut self) -> Verdict {
+        self.against = 0;
+        self.verdict = Some(Verdict::Down);
+        Verdict::Down
+    }
+
+    /// Whether the last result spoke against the verdict.
     #[must_use]
-    pub fn verdict(&self) -> Option<Verdict> {
-        self.verdict
+    pub fn doubts(&self) -> bool {
+        self.against > 0
     }
 
     /// Forgets everything, as after a mark was lifted: the next result decides alone.
@@ -97,6 +105,16 @@ mod tests {
         let mut judge = Judge::new(NonZeroUsize::MIN, NonZeroUsize::new(5).unwrap());
         judge.take(true);
         judge.forget();
-        assert_eq!((judge.verdict(), judge.take(false)), (None, Verdict::Down));
+        assert_eq!(judge.take(false), Verdict::Down);
+    }
+
+    #[test]
+    fn a_condemned_target_needs_its_good_results_to_come_back() {
+        let two = NonZeroUsize::new(2).unwrap();
+        let mut judge = Judge::new(two, NonZeroUsize::new(9).unwrap());
+        judge.take(true);
+        assert!(judge.take(false) == Verdict::Up && judge.doubts());
+        assert!(judge.condemn() == Verdict::Down && !judge.doubts());
+        assert_eq!((judge.take(true), judge.take(true)), (Verdict::Down, Verdict::Up));
     }
 }

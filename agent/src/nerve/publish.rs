@@ -45,7 +45,7 @@ pub fn wanted(registrations: &Registrations, health: &HealthMap) -> Wanted {
                 let records = registration.records.iter();
                 wanted.records.extend(records.map(|(key, record)| (key.clone(), record.clone())));
             }
-            Some(State::Down | State::Marked) => {}
+            Some(State::Down | State::Held | State::Marked) => {}
             Some(State::Unknown) | None => {
                 let records = registration.records.iter();
                 let undecided = records.map(|(key, record)| Spot::of(key, record));
@@ -67,7 +67,8 @@ pub fn away(registrations: &Registrations, health: &HealthMap, host: IpAddr) -> 
             return registration.leaving.clone();
         }
         let health = health.get(key)?;
-        matches!(health.state, State::Down | State::Marked).then(|| health.detail.clone())
+        matches!(health.state, State::Down | State::Held | State::Marked)
+            .then(|| health.detail.clone())
     };
     let away = registrations.wanted.iter().filter_map(|(key, registration)| {
         let server = (key.namespace.clone(), SocketAddr::new(host, registration.port));

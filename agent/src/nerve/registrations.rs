@@ -8,11 +8,11 @@ use std::{
 };
 
 use hacheck::marks::UnixTime;
-use indexmap::IndexMap;
-use soa_configs::{Mode, Namespace, NamespaceConfig};
+use soa_configs::{Namespace, NamespaceConfig};
 
 use super::{
     Refusal,
+    checks::{CheckPlan, Checked},
     containers::{Container, Containers},
     identity::{Identity, host_port, identify},
     local_tasks::LocalTasks,
@@ -48,7 +48,7 @@ pub struct Registration {
     pub created: Option<UnixTime>,
     /// The port in the record, by which marks know the instance.
     pub port: u16,
-    pub check: CheckSpec,
+    pub plan: CheckPlan,
     /// Why the task is on its way out: it was told to stop, or the host leaves.
     pub leaving: Option<String>,
     pub records: BTreeMap<RecordKey, Record>,
@@ -58,17 +58,6 @@ pub struct Registration {
 pub struct RegistrationKey {
     pub task: TaskId,
     pub namespace: Namespace,
-}
-
-/// How the health of a registration is found (nerve.md §5.5).
-#[derive(Clone, Debug, PartialEq)]
-pub struct CheckSpec {
-    pub mode: Mode,
-    pub port: u16,
-    pub uri: String,
-    pub timeout: std::time::Duration,
-    pub headers: IndexMap<String, String>,
-    pub body_expect: Option<String>,
 }
 
 /// All registrations of this host, and what was refused.
@@ -108,6 +97,7 @@ struct Candidate {
     namespaces: Vec<Namespace>,
     leaving: Option<String>,
     payload: Payload,
+    checked: Checked,
 }
 
 /// Decides all registrations of this host.
@@ -137,6 +127,7 @@ pub fn registrations(
         namespaces: task.namespaces.clone(),
         leaving: None,
         payload: Payload::default(),
+        checked: Checked::AsNamespace,
     }));
     let wanted = accept(&candidates, soa, host, &mut refused);
     refused.sort();
@@ -159,10 +150,14 @@ impl From<String> for Rejection {
 fn candidate(container: &Container, soa: &Soa) -> Result<Candidate, Rejection> {
     let leaving = container.leaving.as_ref();
     let leaving = leaving.map(|leaving| format!("told to stop by signal {}", leaving.signal));
+    let mut checked = Checked::AsNamespace;
     let (namespaces, port, payload) = match identify(container) {
         Identity::NotOurs(reason) => return Err(Rejection::NotOurs(reason)),
         Identity::Refused(reason) => return Err(reason.into()),
-        Identity::Plain { namespaces, port } => {
+        Identity::Plain { namespaces, port, healthcheck } => {
+            if let Some(label) = healthcheck {
+                checked = Checked::ByLabel(label, container.health);
+            }
             (namespaces, host_port(container, port, false)?, Payload::default())
         }
         Identity::Paasta { service, instance } => {
@@ -182,6 +177,7 @@ fn candidate(container: &Container, soa: &Soa) -> Result<Candidate, Rejection> {
         namespaces,
         leaving,
         payload,
+        checked,
     })
 }
 
@@ -244,14 +240,7 @@ fn registration(
         life: candidate.life.clone(),
         created: candidate.created,
         port: candidate.port,
-        check: CheckSpec {
-            mode: config.healthcheck_mode,
-            port: config.healthcheck_port.map_or(candidate.port, std::num::NonZeroU16::get),
-            uri: config.healthcheck_uri.clone(),
-            timeout: config.healthcheck_timeout,
-            headers: config.extra_healthcheck_headers.clone(),
-            body_expect: config.healthcheck_body_expect.clone(),
-        },
+        plan: candidate.checked.plan(config, candidate.port),
         leaving: candidate.leaving.clone(),
         records: records(&key, candidate.port, &candidate.payload, destinations, soa, host),
         key,

@@ -85,7 +85,7 @@ fn stands(state: &State) -> Option<&'static str> {
     match state {
         State::Unknown => None,
         State::Up => Some("up"),
-        State::Down | State::Marked => Some("down"),
+        State::Down | State::Held | State::Marked => Some("down"),
     }
 }
 

@@ -19,11 +19,13 @@ pub enum Kind {
     Mysql,
     /// `PING`.
     Redis,
+    /// A message into a queue and out again.
+    Rabbitmq,
 }
 
 impl Kind {
     /// Every protocol, in the order of [`Kind::index`].
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Http,
         Self::Https,
         Self::H2c,
@@ -32,6 +34,7 @@ impl Kind {
         Self::Smtp,
         Self::Mysql,
         Self::Redis,
+        Self::Rabbitmq,
     ];
 
     /// The word in paths: `/http/SVC/PORT/REST`.
@@ -46,6 +49,7 @@ impl Kind {
             Self::Smtp => "smtp",
             Self::Mysql => "mysql",
             Self::Redis => "redis",
+            Self::Rabbitmq => "rabbitmq",
         }
     }
 

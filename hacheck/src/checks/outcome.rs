@@ -5,7 +5,6 @@ use std::{error::Error, io, net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use hyper::{StatusCode, header::HeaderValue};
 
-use super::Kind;
 use crate::etag;
 
 /// What came of a check.
@@ -21,6 +20,9 @@ pub struct Outcome {
     /// The service was not asked because too many checks were waiting, or its turn did not come in
     /// time; it says nothing about it.
     pub overloaded: bool,
+    /// It took the whole time that the check had. `took` says whether this process was there to see
+    /// it: one that was stopped or starved finds out late.
+    pub timed_out: bool,
     /// Made once, shown to everyone who asks while the outcome is kept.
     etag: Option<HeaderValue>,
 }
@@ -56,6 +58,10 @@ pub(super) enum Failure {
     Overloaded,
     #[error("not checked: the check failed inside hacheck")]
     Broken,
+    #[error("cannot run {0}")]
+    Program(String, #[source] io::Error),
+    #[error("not run: {0}")]
+    Forbidden(&'static str),
 }
 
 impl Outcome {
@@ -63,7 +69,7 @@ impl Outcome {
     #[must_use]
     pub fn answered(code: u16, body: Bytes, took: Duration) -> Self {
         let etag = (code <= 200).then(|| etag::of(&body)).flatten();
-        Self { code, body, took, overloaded: false, etag }
+        Self { code, body, took, overloaded: false, timed_out: false, etag }
     }
 
     /// The status that a client sees: 200 up to 200, else the code if it is a known one, else 503
@@ -90,7 +96,7 @@ impl Outcome {
         self.etag.as_ref()
     }
 
-    pub(super) fn failed(kind: Kind, failure: &Failure, took: Duration) -> Self {
+    pub(super) fn failed(code: u16, failure: &Failure, took: Duration) -> Self {
         let mut body = failure.to_string();
         let mut cause = failure.source();
         while let Some(error) = cause {
@@ -99,7 +105,8 @@ impl Outcome {
             cause = error.source();
         }
         let overloaded = matches!(failure, Failure::Overloaded);
-        Self { overloaded, ..Self::answered(kind.code_without_answer(), body.into(), took) }
+        let timed_out = matches!(failure, Failure::Silent(_) | Failure::Unconnected(_));
+        Self { overloaded, timed_out, ..Self::answered(code, body.into(), took) }
     }
 }
 

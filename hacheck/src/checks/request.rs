@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     names::{Host, ServiceName},
+    settings::Login,
     target::Target,
 };
 
@@ -34,6 +35,8 @@ pub struct CheckRequest {
     pub path_and_query: PathAndQuery,
     /// Headers that the service sees, if the check is a GET.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Who to log in as, over what the settings say; for the protocols that have a login.
+    pub login: Option<Login>,
 }
 
 impl CheckRequest {
@@ -58,6 +61,8 @@ impl CheckRequest {
             self.headers.iter().for_each(|(name, value)| key.header(name, [value.as_bytes()]));
         } else if self.kind == Kind::Grpc {
             key.path(&[self.path_and_query.query().unwrap_or_default()]);
+        } else if let Some(Login { user, password }) = &self.login {
+            key.path(&[user, "\0", password.expose()]);
         }
         bytes.into()
     }
@@ -86,7 +91,12 @@ mod tests {
             port: 80,
             path_and_query: path.parse().unwrap(),
             headers: headers.iter().map(header).collect(),
+            login: None,
         }
+    }
+
+    fn login(user: &str, password: &str) -> Option<Login> {
+        Some(Login { user: user.into(), password: crate::settings::Secret::new(password) })
     }
 
     #[test]
@@ -106,6 +116,9 @@ mod tests {
             request(Kind::Grpc, "/?service=a", &[]),
             request(Kind::Grpc, "/?service=b", &[]),
             request(Kind::Tcp, "/a", &[]),
+            request(Kind::Redis, "/a", &[]),
+            CheckRequest { login: login("me", "a"), ..request(Kind::Redis, "/a", &[]) },
+            CheckRequest { login: login("me", "b"), ..request(Kind::Redis, "/a", &[]) },
             CheckRequest { port: 81, ..plain.clone() },
             CheckRequest { host: host("10.0.0.9"), ..plain.clone() },
             CheckRequest { host: host("fd00::9"), ..plain },

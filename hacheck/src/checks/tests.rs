@@ -102,6 +102,7 @@ fn request(kind: Kind, port: u16, path: &str) -> CheckRequest {
         port,
         path_and_query: path.parse().unwrap(),
         headers: Vec::new(),
+        login: None,
     }
 }
 
@@ -303,12 +304,13 @@ async fn a_local_port_that_refuses_is_asked_behind_its_proxy_and_a_foreign_one_i
     for kind in [Kind::Tcp, Kind::Http] {
         let checker = Checker::new(&CheckSettings::default(), Handle::current());
         let asked = request(kind, port, "/status");
-        let refused = checker.check_alone(&asked, Duration::from_secs(5)).await;
+        let refused = checker.check_promptly(&asked, Freshness::Now, Duration::from_secs(5)).await;
         assert!(!refused.is_healthy(), "{refused:?}");
         checker.set_detours([(port, behind)].into());
         let foreign =
             CheckRequest { host: Host::Other("127.0.0.1".parse().unwrap()), ..asked.clone() };
-        let refused = checker.check_alone(&foreign, Duration::from_secs(5)).await;
+        let refused =
+            checker.check_promptly(&foreign, Freshness::Now, Duration::from_secs(5)).await;
         assert!(!refused.is_healthy(), "{refused:?}");
         let check = tokio::spawn(async move { checker.check(&asked, Freshness::Now, None).await });
         let (mut stream, _) = listener.accept().await.unwrap();

@@ -115,6 +115,7 @@ pub(super) struct RawChecks {
     keep_alive: Option<Switch>,
     kept_connections: Option<NonZeroU32>,
     redis: Option<RawLogin>,
+    rabbitmq: Option<RawLogin>,
 }
 
 /// Who to log in as. A misspelt key here would be a login without a password, so it is an error.
@@ -144,6 +145,7 @@ impl Section for RawChecks {
         "keep_alive",
         "kept_connections",
         "redis",
+        "rabbitmq",
     ];
 
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
@@ -158,6 +160,7 @@ impl Section for RawChecks {
             "keep_alive" => self.keep_alive = Some(map.next_value()?),
             "kept_connections" => self.kept_connections = Some(map.next_value()?),
             "redis" => self.redis = Some(map.next_value()?),
+            "rabbitmq" => self.rabbitmq = Some(map.next_value()?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -242,6 +245,7 @@ fn check_settings(raw: RawChecks) -> CheckSettings {
         keep_alive: raw.keep_alive.map_or(defaults.keep_alive, |Switch(on)| on),
         kept_connections: or(raw.kept_connections, defaults.kept_connections),
         redis: raw.redis.map(Login::from),
+        rabbitmq: raw.rabbitmq.map(Login::from),
         ..defaults
     }
 }

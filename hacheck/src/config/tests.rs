@@ -69,7 +69,7 @@ fn our_own_keys_have_theirs() {
          targets: [10.5.0.0/16, 'fd00::/8']\n\
          checks: {per_target: 1, in_total: 2, waiting: 3, cache_entries: 4, cache_bytes: 5,\n  \
          per_target_per_second: 6, per_second: 7, keep_alive: no, kept_connections: 8,\n  \
-         redis: {password: pass}}\n",
+         redis: {password: pass}, rabbitmq: {user: me, password: pass}}\n",
     );
     assert_eq!(allowed(&config), ["10.4.0.0/16"], "the list is narrower than everyone");
     let marks = config.settings.remote_marks;
@@ -84,6 +84,7 @@ fn our_own_keys_have_theirs() {
     assert_eq!((c.keep_alive, c.kept_connections), (false, 8));
     let redis = c.redis.unwrap();
     assert_eq!((redis.user.as_str(), redis.password.expose()), ("", "pass"));
+    assert_eq!(c.rabbitmq.unwrap().user, "me");
     assert_eq!(config.warnings, [""; 0]);
 }
 

@@ -98,6 +98,7 @@ mod tests {
             ("/smtp/svc.main/31000/status", check(Kind::Smtp, "")),
             ("/mysql/svc.main/31000", check(Kind::Mysql, "")),
             ("/redis/svc.main/31000/status", check(Kind::Redis, "")),
+            ("/rabbitmq/svc.main/31000", check(Kind::Rabbitmq, "")),
             ("/spool/svc.main/31000", Some(Route::Spool(MAIN))),
             ("/spool/svc.main/31000/status", Some(Route::Spool(MAIN))),
             ("/spool/all/0/x", Some(Route::Spool(zero))),

@@ -112,6 +112,7 @@ impl<'a> Question<'a> {
             port: self.target.port,
             path_and_query,
             headers,
+            login: None,
         })
     }
 }

@@ -34,6 +34,7 @@ async fn ask(checker: &Checker, kind: Kind, port: u16, path: &str) -> Arc<Outcom
         port,
         path_and_query: path.parse().unwrap(),
         headers: Vec::new(),
+        login: None,
     };
     checker.check(&request, Freshness::Now, None).await
 }
@@ -111,6 +112,18 @@ async fn mariadb_is_up_with_the_right_password_only() {
     let refused = (500, "MySQL sez 1045 ");
     becomes(&with(login("check", "wrong")), Kind::Mysql, port, "/", refused).await;
     becomes(&with(login("nobody", "")), Kind::Mysql, port, "/", refused).await;
+}
+
+#[tokio::test]
+async fn rabbitmq_is_up_when_a_message_comes_out_again() {
+    let rabbitmq = Server::rabbitmq();
+    let port = rabbitmq.ports[0].number;
+    let with = |rabbitmq| checker(&CheckSettings { rabbitmq, ..CheckSettings::default() });
+    let good = (200, "a message went in and came out");
+    becomes(&with(None), Kind::Rabbitmq, port, "/", good).await;
+    becomes(&with(login("guest", "guest")), Kind::Rabbitmq, port, "/", good).await;
+    let refused = (503, "RabbitMQ says 403 ACCESS_REFUSED");
+    becomes(&with(login("guest", "wrong")), Kind::Rabbitmq, port, "/", refused).await;
 }
 
 #[tokio::test]

@@ -97,6 +97,37 @@ impl Server {
         Self::start(command, ports, home)
     }
 
+    /// With `guest` as it comes. Its name and its files are its own, and it needs no other process.
+    pub(crate) fn rabbitmq() -> Self {
+        let (home, ports) = (home(), ports(2));
+        let (amqp, node) = (ports[0].number, ports[1].number);
+        let dir = home.path().display().to_string();
+        let text = format!("listeners.tcp.1 = 127.0.0.1:{amqp}\n");
+        let config = write(home.path(), "rabbitmq.conf", &text);
+        // The script of that name in sbin insists on a user.
+        let mut command = Command::new("/usr/lib/rabbitmq/bin/rabbitmq-server");
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", &dir);
+        // It leaves what a crash looked like where it runs.
+        command.current_dir(home.path());
+        let variables = [
+            ("RABBITMQ_NODENAME", format!("check{amqp}@localhost")),
+            ("RABBITMQ_CONFIG_FILE", config),
+            ("RABBITMQ_MNESIA_BASE", format!("{dir}/data")),
+            ("RABBITMQ_LOG_BASE", format!("{dir}/log.d")),
+            ("RABBITMQ_PID_FILE", format!("{dir}/pid")),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", format!("{dir}/plugins")),
+            ("RABBITMQ_CONF_ENV_FILE", format!("{dir}/none")),
+            ("RABBITMQ_DIST_PORT", node.to_string()),
+            (
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false -erl_epmd_port 0"
+                    .to_owned(),
+            ),
+        ];
+        command.envs(variables);
+        Self::start(command, ports, home)
+    }
+
     /// gRPC's own server; the health service on it is ours, of a dozen lines.
     pub(crate) fn grpc() -> Self {
         let (home, ports) = (home(), ports(1));

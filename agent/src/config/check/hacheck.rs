@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use hacheck::settings::{Login, PassedHeader, Secret};
+use hacheck::settings::{CommandUser, Login, PassedHeader, Secret};
 use hyper::header::HOST;
+use nix::unistd::{Uid, User};
 
 use super::{ADDRESS, Problems};
 use crate::config::{
@@ -45,7 +46,31 @@ impl Problems {
             keep_alive: raw.keep_alive.unwrap_or(true),
             mysql: raw.mysql.map(login),
             redis: raw.redis.map(login),
+            rabbitmq: raw.rabbitmq.map(login),
+            command_user: self.command_user(&raw.command_user),
             drop_stale_marks: raw.drop_stale_marks.unwrap_or(true),
+        }
+    }
+
+    /// Nobody's programs run as root by accident.
+    fn command_user(&mut self, text: &Text) -> CommandUser {
+        let is_root = Uid::effective().is_root();
+        if text.is_none() && !is_root {
+            return CommandUser::Own;
+        }
+        let name = text.as_ref().map_or("nobody", |text| text.value.as_str());
+        match (User::from_name(name), text) {
+            (Ok(Some(user)), _) if is_root || user.uid != Uid::effective() => {
+                CommandUser::Other { uid: user.uid.as_raw(), gid: user.gid.as_raw() }
+            }
+            (Ok(Some(_)), _) => CommandUser::Own,
+            (Ok(None) | Err(_), Some(_)) => {
+                let message = format!("`{}`: there is no such user here", name.escape_debug());
+                self.add(text.as_ref(), "hacheck.command_user", message);
+                CommandUser::None
+            }
+            // A system without nobody: such checks say that nobody may run them.
+            (Ok(None) | Err(_), None) => CommandUser::None,
         }
     }
 

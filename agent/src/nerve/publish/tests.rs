@@ -1,13 +1,8 @@
 use std::time::SystemTime;
 
-use soa_configs::Mode;
-
 use super::*;
 use crate::{
-    nerve::{
-        health::Health,
-        registrations::{CheckSpec, RegistrationKey},
-    },
+    nerve::{checks::tests::http, health::Health, registrations::RegistrationKey},
     registry::{Ensemble, ParentPath, Record, RecordKey, TaskId},
 };
 
@@ -36,14 +31,7 @@ pub(in crate::nerve) fn registration(
         created: None,
         life: String::new(),
         port,
-        check: CheckSpec {
-            mode: Mode::Http,
-            port,
-            uri: "/status".to_owned(),
-            timeout: Duration::from_secs(1),
-            headers: indexmap::IndexMap::new(),
-            body_expect: None,
-        },
+        plan: http(port, Duration::from_secs(1)),
         leaving: leaving.map(str::to_owned),
         records: BTreeMap::from([(
             RecordKey { ensemble: Ensemble::memory(), parent, task },
@@ -77,6 +65,7 @@ fn only_a_healthy_task_that_stays_is_wanted() {
         (&stays, health(&key, State::Up), 1, 0, None),
         (&stays, health(&key, State::Down), 0, 0, Some("because")),
         (&stays, health(&key, State::Marked), 0, 0, Some("because")),
+        (&stays, health(&key, State::Held), 0, 0, Some("because")),
         (&stays, none.clone(), 0, 1, None),
         (&leaves, health(&key, State::Up), 0, 0, Some("told to stop")),
         (&leaves, none, 0, 0, Some("told to stop")),

@@ -139,8 +139,7 @@ fn local_processes_register_like_containers_and_health_goes_to_the_checked_port(
     let local = LocalTasks { tasks: vec![task], problems: Vec::new() };
     let decided = registrations(&Containers::default(), &local, &soa, &host());
     let registration = decided.wanted.values().next().unwrap();
-    assert_eq!((registration.port, registration.check.port), (31001, 7000));
-    assert_eq!(registration.check.uri, "/h");
+    assert_eq!((registration.port, registration.plan.http()), (31001, Some((7000, "/h"))));
     assert!(!decided.complete, "docker has not been listed");
 }
 

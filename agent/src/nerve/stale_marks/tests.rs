@@ -1,13 +1,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hacheck::marks::{UnixTime, Wish};
-use indexmap::IndexMap;
-use soa_configs::Mode;
 use tokio::time::timeout;
 
 use super::*;
 use crate::{
-    nerve::registrations::{CheckSpec, Registration, RegistrationKey},
+    nerve::{
+        checks::tests::http,
+        registrations::{Registration, RegistrationKey},
+    },
     registry::TaskId,
 };
 
@@ -20,21 +21,13 @@ fn tasks(created: Option<UnixTime>) -> Registrations {
     let wanted = [31000, 32000].map(|port| {
         let namespace = "web.main".parse().unwrap();
         let key = RegistrationKey { task: TaskId(format!("new-{port}").into()), namespace };
-        let check = CheckSpec {
-            mode: Mode::Http,
-            port,
-            uri: "/status".to_owned(),
-            timeout: Duration::from_secs(1),
-            headers: IndexMap::new(),
-            body_expect: None,
-        };
         let registration = Registration {
             key: key.clone(),
             title: format!("mesos-new-{port}"),
             life: String::new(),
             created,
             port,
-            check,
+            plan: http(port, Duration::from_secs(1)),
             leaving: None,
             records: BTreeMap::new(),
         };

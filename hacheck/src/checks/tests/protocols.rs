@@ -67,10 +67,12 @@ async fn a_mute_server_of_any_protocol_is_given_up_after_the_timeout() {
         (Kind::Smtp, 503, "Connection timed out after 0.20s"),
         (Kind::Mysql, 503, "no answer after 0.20s"),
         (Kind::Redis, 503, "no answer after 0.20s"),
+        (Kind::Rabbitmq, 503, "no answer after 0.20s"),
     ];
     for (kind, code, text) in cases {
         let outcome = checker.check(&request(kind, mute.port, "/"), Freshness::Now, None).await;
         assert_eq!((outcome.code, &*outcome.body), (code, text.as_bytes()), "{kind:?}");
+        assert!(outcome.timed_out, "{kind:?}");
     }
 }
 
@@ -213,4 +215,32 @@ async fn mysql_without_a_login_in_the_settings_is_not_asked() {
     let (code, text) = ask(Kind::Mysql, service.port).await;
     assert_eq!((code, &*text), (500, "No MySQL username/pasword in config file"));
     assert_eq!(service.connections(), 0);
+}
+
+/// A broker that answers what a client says, in turn, by these frames.
+async fn broker(answers: &'static [&'static [u8]]) -> Service {
+    Service::silent(move |mut stream| async move {
+        for answer in answers {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_broker_that_refuses_is_down_with_its_reason_and_one_that_is_none_with_what_it_says() {
+    const START: &[u8] = b"\x01\0\0\0\0\0\x04\0\x0a\0\x0a\xce";
+    const NO: &[u8] = b"\x01\0\0\0\0\0\x0d\0\x0a\0\x32\x01\x93\x02no\0\0\0\0\xce";
+    let refused = broker(&[START, NO]).await;
+    assert_eq!(ask(Kind::Rabbitmq, refused.port).await, (503, "RabbitMQ says 403 no".to_owned()));
+    let other = broker(&[b"AMQP\x03\x01\0\0"]).await;
+    let (code, text) = ask(Kind::Rabbitmq, other.port).await;
+    assert!(code == 503 && text.starts_with("not a frame of AMQP 0-9-1: `AMQP"), "{text}");
+    let unended = broker(&[b"\x01\0\0\0\0\0\x04\0\x0a\0\x0a\0"]).await;
+    let expected = (503, "a frame of AMQP has no end".to_owned());
+    assert_eq!(ask(Kind::Rabbitmq, unended.port).await, expected);
+    let endless = broker(&[b"\x01\0\0\xff\xff\xff\xff"]).await;
+    let expected = (503, "the answer is longer than 4096 bytes".to_owned());
+    assert_eq!(ask(Kind::Rabbitmq, endless.port).await, expected);
 }
