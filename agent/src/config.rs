@@ -8,6 +8,8 @@ mod check;
 mod raw;
 mod values;
 
+pub(crate) use values::Span;
+
 use std::{
     collections::BTreeSet,
     fmt,

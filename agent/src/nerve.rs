@@ -14,7 +14,7 @@ pub mod judge;
 mod leavers;
 pub mod local_tasks;
 pub mod publish;
-mod records;
+pub mod records;
 pub mod registrar;
 pub mod registrations;
 mod rounds;

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 /// A duration as people write it: `500ms`, `2s`, `10m`, `1h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span(pub(super) Duration);
+pub(crate) struct Span(pub(crate) Duration);
 
 impl FromStr for Span {
     type Err = String;

@@ -3,6 +3,8 @@
 //! Pure. Which answers there are is hacheck's business ([`hacheck::checks`]), asking is that of
 //! [`crate::probe`].
 
+pub(super) mod written;
+
 use std::{fmt, num::NonZeroUsize, time::Duration};
 
 use hacheck::{
@@ -97,8 +99,8 @@ pub enum Checked {
     AsNamespace,
     /// A label of its container; and what Docker says of that.
     ByLabel(Healthcheck, DockerHealth),
-    /// Whoever wrote the task down.
-    Itself(CheckPlan),
+    /// Whoever wrote the task down; what they did not say, each of its namespaces.
+    AsWritten { interval: Option<Duration>, checks: Option<Vec<Check>> },
 }
 
 impl Checked {
@@ -114,7 +116,15 @@ impl Checked {
             }
             Self::ByLabel(Healthcheck::Docker, health) => CheckPlan::of_docker(*health),
             Self::ByLabel(Healthcheck::Unchecked, _) => CheckPlan::unchecked(),
-            Self::Itself(plan) => plan.clone(),
+            Self::AsWritten { interval, checks: None } => {
+                let plan = Self::AsNamespace.plan(config, port);
+                CheckPlan { interval: interval.unwrap_or(plan.interval), ..plan }
+            }
+            Self::AsWritten { interval, checks: Some(checks) } => {
+                let longest = checks.iter().map(|check| check.timeout).max().unwrap_or_default();
+                let interval = interval.unwrap_or(longest + BEYOND_TIMEOUT);
+                CheckPlan { interval, confirms: true, checks: checks.clone() }
+            }
         }
     }
 }
@@ -212,6 +222,19 @@ pub(crate) mod tests {
         assert_eq!((plan.checks[0].rise.get(), plan.checks[0].fall.get()), (1, 2));
         assert_eq!(plan.checks[0].to_string(), "http-127.0.0.1:31000");
         assert_eq!(plan.http(), Some((31000, "/status")));
+    }
+
+    #[test]
+    fn a_task_that_is_written_down_may_say_how_often_and_what() {
+        let config = NamespaceConfig::default();
+        let interval = Some(Duration::from_millis(500));
+        let often = Checked::AsWritten { interval, checks: None }.plan(&config, 1);
+        assert_eq!(often, CheckPlan { interval: Duration::from_millis(500), ..often.clone() });
+        assert_eq!(often.http(), Some((1, "/status")));
+        let checks = http(7, Duration::from_secs(3)).checks;
+        let own = Checked::AsWritten { interval: None, checks: Some(checks.clone()) };
+        let plan = own.plan(&config, 1);
+        assert_eq!((plan.interval, plan.checks), (Duration::from_secs(4), checks));
     }
 
     #[test]

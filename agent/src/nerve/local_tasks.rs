@@ -4,6 +4,11 @@
 //! - name: web-1              # unique in the file
 //!   namespaces: [web.main]
 //!   port: 31001              # where it listens on this host
+//!   interval: 2s             # these need not be given
+//!   checks: [{type: tcp}]    # in the words of `checks::written`
+//!   weight: 10
+//!   labels: {rack: a}
+//!   haproxy_server_options: backup
 //! ```
 
 use std::{
@@ -13,14 +18,20 @@ use std::{
     time::Duration,
 };
 
+use indexmap::IndexMap;
 use serde::Deserialize;
 use soa_configs::{Namespace, file};
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::Refusal;
+use super::{
+    Refusal,
+    checks::{Checked, written::Written},
+    records::Payload,
+};
 use crate::{
+    config::Span,
     file_hints::{FileHints, Watched},
     registry::TaskId,
 };
@@ -31,7 +42,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// What the file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LocalTasks {
     pub tasks: Vec<LocalTask>,
     /// Why the file, or an entry of it, is not in force.
@@ -39,11 +50,13 @@ pub struct LocalTasks {
 }
 
 /// One process of this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LocalTask {
     pub name: String,
     pub namespaces: Vec<Namespace>,
     pub port: u16,
+    pub checked: Checked,
+    pub payload: Payload,
 }
 
 impl LocalTask {
@@ -59,10 +72,52 @@ struct Raw {
     name: String,
     namespaces: Vec<Namespace>,
     port: std::num::NonZeroU16,
+    interval: Option<String>,
+    checks: Option<Vec<Written>>,
+    weight: Option<u16>,
+    #[serde(default)]
+    labels: IndexMap<String, String>,
+    haproxy_server_options: Option<String>,
+}
+
+impl Raw {
+    /// # Errors
+    /// A sentence that names the task.
+    fn task(self) -> Result<LocalTask, String> {
+        let (name, port) = (self.name, self.port.get());
+        let wrong = |reason: String| format!("`{name}`: {reason}");
+        let interval = self.interval.map(|text| text.parse::<Span>()).transpose();
+        let interval = interval.map_err(|reason| wrong(format!("interval {reason}")))?;
+        if interval.is_some_and(|Span(time)| time.is_zero()) {
+            return Err(wrong("interval must be longer than nothing".to_owned()));
+        }
+        let judged = |written: Vec<Written>| {
+            written.into_iter().map(|check| check.check(port)).collect::<Result<Vec<_>, _>>()
+        };
+        let checks = self.checks.map(judged).transpose().map_err(wrong)?;
+        let checked = match (interval, checks) {
+            (None, None) => Checked::AsNamespace,
+            (interval, checks) => {
+                Checked::AsWritten { interval: interval.map(|Span(time)| time), checks }
+            }
+        };
+        let options = self.haproxy_server_options;
+        if options.iter().any(|text| text.chars().any(char::is_control)) {
+            return Err(wrong("haproxy_server_options holds control characters".to_owned()));
+        }
+        let usual = Payload::default();
+        let payload = Payload {
+            weight: self.weight.map(u32::from).or(usual.weight),
+            haproxy_server_options: options,
+            labels: self.labels,
+            ..usual
+        };
+        Ok(LocalTask { name, namespaces: self.namespaces, port, checked, payload })
+    }
 }
 
 /// What a look at the file comes to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 enum Judged {
     Believed(LocalTasks),
     /// There are suddenly no tasks: those of before stand until a second look shows the same.
@@ -146,8 +201,7 @@ fn parse(text: &str) -> Result<Vec<LocalTask>, String> {
             return Err(format!("the name `{}` is used twice", task.name));
         }
     }
-    let task = |r: Raw| LocalTask { name: r.name, namespaces: r.namespaces, port: r.port.get() };
-    Ok(raw.into_iter().map(task).collect())
+    raw.into_iter().map(Raw::task).collect()
 }
 
 #[cfg(test)]
@@ -235,6 +289,35 @@ mod tests {
         }
         stop.cancel();
         following.await.unwrap();
+    }
+
+    #[test]
+    fn a_task_says_how_it_is_checked_and_what_its_record_holds() {
+        let tasks = parse(
+            "- {name: a, namespaces: [web.main], port: 1, interval: 500ms}\n\
+             - {name: b, namespaces: [web.main], port: 2, checks: [], weight: 20, \
+             labels: {rack: x}, haproxy_server_options: backup}\n",
+        )
+        .unwrap();
+        let often = Some(Duration::from_millis(500));
+        assert_eq!(tasks[0].checked, Checked::AsWritten { interval: often, checks: None });
+        assert_eq!(tasks[0].payload, Payload::default());
+        let unchecked = Checked::AsWritten { interval: None, checks: Some(Vec::new()) };
+        assert_eq!(tasks[1].checked, unchecked);
+        let payload = &tasks[1].payload;
+        assert_eq!((payload.weight, &*payload.labels["rack"]), (Some(20), "x"));
+        assert_eq!(payload.haproxy_server_options.as_deref(), Some("backup"));
+        for (keys, expected) in [
+            ("interval: 5", "`a`: interval"),
+            ("interval: 0s", "`a`: interval"),
+            ("checks: [{type: ping}]", "`a`: type `ping`"),
+            ("weight: 70000", "70000"),
+            ("haproxy_server_options: \"a\\nb\"", "control characters"),
+        ] {
+            let text = format!("- {{name: a, namespaces: [web.main], port: 1, {keys}}}");
+            let error = parse(&text).unwrap_err();
+            assert!(error.contains(expected), "{keys}: {error}");
+        }
     }
 
     #[test]

@@ -28,14 +28,14 @@ pub(super) struct Destinations {
 
 /// What the records of a task say beside its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Payload {
+pub struct Payload {
     /// Default 10.
-    pub(super) weight: Option<u32>,
-    pub(super) haproxy_server_options: Option<String>,
+    pub weight: Option<u32>,
+    pub haproxy_server_options: Option<String>,
     /// Of the task itself, over those of `labels.d`.
-    pub(super) labels: IndexMap<String, String>,
+    pub labels: IndexMap<String, String>,
     /// `deploy_group` and `paasta_instance`, over all others.
-    pub(super) paasta: Vec<(&'static str, String)>,
+    pub paasta: Vec<(&'static str, String)>,
 }
 
 impl Default for Payload {

@@ -126,8 +126,8 @@ pub fn registrations(
         port: task.port,
         namespaces: task.namespaces.clone(),
         leaving: None,
-        payload: Payload::default(),
-        checked: Checked::AsNamespace,
+        payload: task.payload.clone(),
+        checked: task.checked.clone(),
     }));
     let wanted = accept(&candidates, soa, host, &mut refused);
     refused.sort();

@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use agent::{
     nerve::{
+        checks::Checked,
         containers::Containers,
         local_tasks::{LocalTask, LocalTasks},
+        records::Payload,
         registrations::{HostIdentity, registrations},
     },
     registry::Layout,
@@ -102,6 +104,8 @@ async fn a_reader_by_synapses_rules_finds_every_record_in_every_place_and_ensemb
         name: format!("books-{port}"),
         namespaces: ["books.main", "books.ro"].map(|name| name.parse().unwrap()).into(),
         port,
+        checked: Checked::AsNamespace,
+        payload: Payload::default(),
     };
     let local = LocalTasks { tasks: (31001..=31003).map(task).collect(), problems: Vec::new() };
     let decided = registrations(&Containers::default(), &local, &soa(&further), &identity);

@@ -4,8 +4,10 @@ use soa_configs::{instances, names::Cluster, smartstack};
 
 use super::*;
 use crate::nerve::{
+    checks::Checked,
     containers::{Leaving, tests::container},
     local_tasks::LocalTask,
+    records::Payload,
 };
 
 const TASK: &str = "web.main.gitabcdef12.configdeadbeef.3f1c9a8e-6d0b-11e8-b0e7-0242ac110003";
@@ -132,6 +134,8 @@ fn a_port_belongs_to_one_task_and_the_one_that_stays_wins() {
 fn local_processes_register_like_containers_and_health_goes_to_the_checked_port() {
     let soa = soa("main: {proxy_port: 1, healthcheck_port: 7000, healthcheck_uri: h}\n", "{}");
     let task = LocalTask {
+        checked: Checked::AsNamespace,
+        payload: Payload::default(),
         name: "web-1".to_owned(),
         namespaces: vec!["web.main".parse().unwrap()],
         port: 31001,
