@@ -61,8 +61,8 @@ impl Probe {
         marks.lookup(service, port, Host::Local, UnixTime::now()).map(|mark| mark.text())
     }
 
-    /// One check. `now`: do not take an answer of before.
-    pub async fn ask(&self, wish: &Registration, check: &Check, now: bool) -> Finding {
+    /// One check. `freshness`: which answers of before will do.
+    pub async fn ask(&self, wish: &Registration, check: &Check, freshness: Freshness) -> Finding {
         match &check.question {
             Question::Docker(health) => of_docker(*health),
             Question::Run(command) => {
@@ -73,7 +73,6 @@ impl Probe {
                     Ok(request) => request,
                     Err(reason) => return Finding::Bad(reason),
                 };
-                let freshness = if now { Freshness::Now } else { Freshness::Cached };
                 let asked = self.checker.check_promptly(&request, freshness, check.timeout).await;
                 judged(ask.kind.as_str(), ask.body_expect.as_deref(), &asked, check.timeout)
             }
@@ -178,7 +177,7 @@ mod tests {
     }
 
     async fn finds(probe: &Probe, wish: &Registration) -> Finding {
-        let asked = probe.ask(wish, &wish.plan.checks[0], true);
+        let asked = probe.ask(wish, &wish.plan.checks[0], Freshness::Now);
         time::timeout(Duration::from_secs(60), asked).await.unwrap()
     }
 

@@ -20,6 +20,9 @@ pub enum Freshness {
     /// As old as the lifetime of answers.
     #[default]
     Cached,
+    /// No older than this, and than the lifetime: for who asks again and again, and must not be given its
+    /// own last answer.
+    Within(Duration),
     /// No finished answer will do; that of a check which is under way will.
     Now,
 }
@@ -257,7 +260,12 @@ impl<K: Clone + Eq + Hash, V> State<K, V> {
 }
 
 fn is_fresh(at: Instant, now: Instant, freshness: Freshness, limits: &Limits) -> bool {
-    freshness == Freshness::Cached && now - at < limits.lifetime
+    let oldest = match freshness {
+        Freshness::Cached => limits.lifetime,
+        Freshness::Within(age) => limits.lifetime.min(age),
+        Freshness::Now => return false,
+    };
+    now - at < oldest
 }
 
 /// A sender that is gone without an answer means that the check panicked.

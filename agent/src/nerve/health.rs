@@ -10,6 +10,7 @@ use std::{
     time::SystemTime,
 };
 
+use hacheck::cache::Freshness;
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, JoinSet},
@@ -259,11 +260,15 @@ impl Examination {
             self.up = false;
             return (State::Marked, text);
         }
-        let now = self.rounds.asks_now();
+        // What somebody else has just asked is as good, but not our own last answer.
+        let freshness = match self.rounds.asks_now() {
+            true => Freshness::Now,
+            false => Freshness::Within(wish.plan.interval / 2),
+        };
         let mut round =
             Round { up: true, doubtful: false, detail: "nothing is to be checked".to_owned() };
         for (check, judge) in wish.plan.checks.iter().zip(&mut self.judges) {
-            let finding = probe.ask(wish, check, now).await;
+            let finding = probe.ask(wish, check, freshness).await;
             let good = matches!(finding, Finding::Good(_));
             tally.checked(&wish.key.namespace, good, &check.to_string());
             round.take(judge, finding);

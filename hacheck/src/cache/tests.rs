@@ -140,3 +140,16 @@ async fn a_check_that_panics_is_made_again() {
     let answer = cache.get(&"svc", Freshness::Cached, || async { 7 }).await;
     assert_eq!(answer.as_deref(), Some(&7));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_regularly_is_not_given_an_answer_as_old_as_its_own_last_one() {
+    let service = Service::new(10, 1000);
+    let within = |ms| service.ask("svc", Freshness::Within(Duration::from_millis(ms)));
+    assert_eq!(within(500).await, 1);
+    time::advance(Duration::from_millis(499)).await;
+    assert_eq!(within(500).await, 1);
+    time::advance(Duration::from_millis(1)).await;
+    assert_eq!(within(500).await, 2);
+    time::advance(Duration::from_millis(1000)).await;
+    assert_eq!(within(5000).await, 3, "nor one older than the lifetime");
+}

@@ -80,7 +80,8 @@ impl<L: Limit> Keeper<L> {
     /// Renders if there may be something new. Returns the backends whose servers changed.
     async fn render(&mut self, catalog: &Arc<Catalog>, full: bool) -> BTreeSet<String> {
         let same = self.rendered.as_ref().is_some_and(|rendered| Arc::ptr_eq(rendered, catalog));
-        if same && !full {
+        // While HAProxy is away there is nothing to compare with twice a second.
+        if same && (!full || !self.status.reachable) {
             return BTreeSet::new();
         }
         if self.wanted.is_none() {
