@@ -26,6 +26,10 @@ pub enum Identity {
     Refused(String),
 }
 
+/// How task ids of Chronos begin (nerve.md §9.3).
+const CHRONOS_TASK: &str = "ct:";
+/// What `paasta local-run` calls the app that it runs.
+const LOCAL_RUN: &str = "/simulated_marathon_app_id";
 const NAMESPACE_LABEL: &str = "smartstack.namespace";
 const PORT_LABEL: &str = "smartstack.port";
 const HEALTHCHECK_LABEL: &str = "smartstack.healthcheck";
@@ -51,10 +55,18 @@ fn mesos_task(container: &Container) -> Identity {
     if container.name.ends_with(".executor") {
         return Identity::NotOurs("an executor, not the task itself");
     }
-    if env("CHRONOS_JOB_NAME").is_some() {
+    let task_id = label("MESOS_TASK_ID").or_else(|| env("MESOS_TASK_ID"));
+    let is_job = |id: &str| id.starts_with(CHRONOS_TASK);
+    // Chronos itself writes its variable in lower case.
+    if env("CHRONOS_JOB_NAME").is_some()
+        || task_id.is_some_and(is_job)
+        || env("mesos_task_id").is_some_and(is_job)
+    {
         return Identity::NotOurs("a Chronos job: it has no port");
     }
-    let task_id = label("MESOS_TASK_ID").or_else(|| env("MESOS_TASK_ID"));
+    if label("MESOS_TASK_ID").is_none() && env("MARATHON_APP_ID") == Some(LOCAL_RUN) {
+        return Identity::NotOurs("started by hand (`paasta local-run`), not by Mesos");
+    }
     if task_id.is_none() && env("MARATHON_APP_ID").is_none() {
         return Identity::NotOurs("not started by Marathon");
     }
@@ -81,9 +93,11 @@ fn pair(service: Option<&str>, instance: Option<&str>) -> Option<(String, String
     Some((service.filter(|s| filled(s))?.to_owned(), instance.filter(|i| filled(i))?.to_owned()))
 }
 
-/// `my--svc.main.git1234abcd.config5678abcd.<uuid>` → (`my_svc`, `main`) (nerve.md §7.2).
+/// `my--svc.main.git1234abcd.config5678abcd.<uuid>` → (`my_svc`, `main`) (nerve.md §7.2). Since Marathon
+/// 1.8 ids end with `.instance-<uuid>._app.<attempt>`.
 fn from_task_id(task_id: &str) -> Option<(String, String)> {
-    from_app_id(task_id.rsplit_once('.')?.0)
+    let app = task_id.rsplit_once(".instance-").or_else(|| task_id.rsplit_once('.'));
+    from_app_id(app?.0)
 }
 
 fn from_app_id(app_id: &str) -> Option<(String, String)> {
@@ -205,13 +219,59 @@ mod tests {
     }
 
     #[test]
+    fn task_ids_of_every_age_are_read() {
+        let uuid = "3f1c9a8e-6d0b-11e8-b0e7-0242ac110003";
+        for (id, found) in [
+            (format!("my--svc.main.gitabcdef12.configdeadbeef.{uuid}"), Some(("my_svc", "main"))),
+            (format!("my--svc.main.{uuid}"), Some(("my_svc", "main"))),
+            (format!("a--b.c--d.gitx.configy.marathon-{uuid}"), Some(("a_b", "c_d"))),
+            (format!("svc.main.gitx.configy.instance-{uuid}._app.3"), Some(("svc", "main"))),
+            (format!("svc.main.instance-{uuid}.web.1"), Some(("svc", "main"))),
+            (format!("svc.{uuid}"), None),
+            (format!("svc.main.gitx.{uuid}"), None),
+            (format!("a.b.c.d.e.{uuid}"), None),
+            (format!("..gitx.configy.{uuid}"), None),
+            (uuid.to_owned(), None),
+            (String::new(), None),
+        ] {
+            let decoded = from_task_id(&id);
+            let decoded = decoded.as_ref().map(|(s, i)| (s.as_str(), i.as_str()));
+            assert_eq!(decoded, found, "{id}");
+        }
+    }
+
+    #[test]
+    fn names_of_every_age_are_those_of_tasks() {
+        let uuid = "3f1c9a8e-6d0b-11e8-b0e7-0242ac110003";
+        let agent = "b3c57e6f-4a31-4d7a-9d3a-1f2e3d4c5b6a-S12";
+        for name in [format!("mesos-{uuid}"), format!("mesos-{agent}.{uuid}")] {
+            let web = container(&name, &[("MESOS_TASK_ID", TASK)], &[]);
+            assert_eq!(identify(&web), paasta("my_svc", "main"), "{name}");
+            let executor = container(&format!("{name}.executor"), &[("MESOS_TASK_ID", TASK)], &[]);
+            assert!(matches!(identify(&executor), Identity::NotOurs(_)), "{name}");
+        }
+    }
+
+    #[test]
     fn look_alikes_are_left_alone() {
         let env = [("MESOS_TASK_ID", TASK), ("PAASTA_SERVICE", "s"), ("PAASTA_INSTANCE", "i")];
         let chronos = [("CHRONOS_JOB_NAME", "a b"), ("MESOS_TASK_ID", TASK)];
+        let local_run = [
+            ("MARATHON_APP_ID", "/simulated_marathon_app_id"),
+            ("MESOS_TASK_ID", TASK),
+            ("PAASTA_SERVICE", "s"),
+            ("PAASTA_INSTANCE", "i"),
+        ];
         for (name, env) in [
             ("paasta_local_run_1", env.as_slice()),
             ("mesos-1.executor", env.as_slice()),
             ("mesos-1", chronos.as_slice()),
+            ("mesos-1", &[("MESOS_TASK_ID", "ct:1528000000000:0:svc job:")]),
+            (
+                "mesos-1",
+                &[("mesos_task_id", "ct:1528000000000:0:svc job:"), ("MESOS_TASK_ID", TASK)],
+            ),
+            ("mesos-1", local_run.as_slice()),
             ("mesos-1", &[]),
             ("postgres", &[]),
         ] {
