@@ -13,6 +13,7 @@ pub mod identity;
 pub mod judge;
 mod leavers;
 pub mod local_tasks;
+pub mod nerve_conf;
 pub mod publish;
 pub mod records;
 pub mod registrar;
@@ -20,6 +21,7 @@ pub mod registrations;
 mod rounds;
 pub mod stale_marks;
 pub mod turnover;
+pub mod written_file;
 
 /// A task that cannot be registered (somewhere), and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

@@ -27,6 +27,7 @@ use crate::{
         containers::{Containers, addresses, detours},
         health::HealthMap,
         host_leave::HostLeave,
+        nerve_conf::NerveConf,
         publish::Away,
         registrations::{HostIdentity, Registrations},
     },
@@ -301,11 +302,14 @@ fn follow_tasks(
     let local = Slot::new();
     let path = config.local_tasks.clone();
     let sender = local.sender;
-    tasks.spawn("local tasks", |stop| nerve::local_tasks::follow(path, sender, stop));
+    tasks.spawn("local tasks", |stop| {
+        nerve::written_file::follow(path, nerve::local_tasks::parse, sender, stop)
+    });
     let inputs = nerve::registrar::Inputs {
         soa: view.soa.clone(),
         containers: containers.receiver,
         local: local.receiver,
+        nerve_conf: follow_nerve_conf(config, tasks),
         host_leaves: view.host_leave.subscribe(),
     };
     let host = Arc::clone(host);
@@ -329,6 +333,25 @@ fn follow_tasks(
         memory: Some(config.state_dir.join("leaving.json")),
     };
     tasks.spawn("docker", |stop| nerve::docker::follow(settings, sender, stop));
+}
+
+/// Without a file it is known that it says nothing.
+fn follow_nerve_conf(config: &Config, tasks: &mut Supervisor) -> watch::Receiver<Arc<NerveConf>> {
+    let (sender, receiver) = watch::channel(Arc::new(NerveConf::nothing()));
+    match config.nerve_conf.clone() {
+        Some(path) => {
+            sender.send_replace(Arc::default());
+            let (name, port) = (config.host.name.clone(), config.hacheck.listen.port());
+            let parse = move |text: &str| nerve::nerve_conf::parse(text, &name, port);
+            tasks
+                .spawn("nerve.conf", |stop| nerve::written_file::follow(path, parse, sender, stop));
+        }
+        None => tasks.spawn("nerve.conf", |stop| async move {
+            stop.cancelled().await;
+            drop(sender);
+        }),
+    }
+    receiver
 }
 
 fn open_registry(

@@ -11,43 +11,21 @@
 //!   haproxy_server_options: backup
 //! ```
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
-use soa_configs::{Namespace, file};
-use tokio::{sync::watch, time};
-use tokio_util::sync::CancellationToken;
-use tracing::info;
+use soa_configs::Namespace;
 
 use super::{
-    Refusal,
     checks::{Checked, written::Written},
     records::Payload,
+    written_file::{Parsed, Said},
 };
-use crate::{
-    config::Span,
-    file_hints::{FileHints, Watched},
-    registry::TaskId,
-};
-
-/// A change missed by inotify is found after this.
-const PERIOD: Duration = Duration::from_secs(60);
-/// That there are no tasks any more is believed if it is so after this, too.
-const SECOND_LOOK: Duration = Duration::from_secs(1);
+use crate::{config::Span, registry::TaskId};
 
 /// What the file says.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LocalTasks {
-    pub tasks: Vec<LocalTask>,
-    /// Why the file, or an entry of it, is not in force.
-    pub problems: Vec<Refusal>,
-}
+pub type LocalTasks = Said<LocalTask>;
 
 /// One process of this host.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,78 +94,13 @@ impl Raw {
     }
 }
 
-/// What a look at the file comes to.
-#[derive(Debug, PartialEq)]
-enum Judged {
-    Believed(LocalTasks),
-    /// There are suddenly no tasks: those of before stand until a second look shows the same.
-    Doubted,
+/// # Errors
+/// A sentence with the place: one wrong task keeps all of the file from being believed.
+pub fn parse(text: &str) -> Result<Parsed<LocalTask>, String> {
+    Ok(Parsed { items: tasks(text)?, problems: Vec::new() })
 }
 
-/// Reads `path`. A broken file keeps the tasks of `last`; a missing or empty one has none, if that was
-/// `doubted` before.
-fn look(path: &Path, last: &LocalTasks, doubted: bool) -> Judged {
-    let text = match file::read(path) {
-        Ok(text) => text,
-        Err(error) if error.is_missing() => String::new(),
-        Err(error) => return Judged::Believed(broken(path, last, error.one_line())),
-    };
-    match parse(&text) {
-        Ok(tasks) if tasks.is_empty() && !last.tasks.is_empty() && !doubted => Judged::Doubted,
-        Ok(tasks) => Judged::Believed(LocalTasks { tasks, problems: Vec::new() }),
-        Err(reason) => {
-            Judged::Believed(broken(path, last, format!("{}: {reason}", path.display())))
-        }
-    }
-}
-
-/// Publishes what the file at `path` says whenever it changes, until `stop`.
-pub async fn follow(
-    path: PathBuf,
-    current: watch::Sender<Arc<LocalTasks>>,
-    stop: CancellationToken,
-) {
-    let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
-    let mut hints = FileHints::new(vec![Watched { path: dir, recursive: false }], PERIOD);
-    let mut doubted = false;
-    loop {
-        let (file, last) = (path.clone(), Arc::clone(&current.borrow()));
-        let look = move || look(&file, &last, doubted);
-        let Ok(judged) = tokio::task::spawn_blocking(look).await else { return };
-        doubted = judged == Judged::Doubted;
-        match judged {
-            Judged::Believed(read) => publish(&current, read),
-            Judged::Doubted => info!(
-                file = %path.display(),
-                "suddenly without tasks; those of before stand until a second look"
-            ),
-        }
-        let next = async {
-            // A hint would make the second look too early.
-            if doubted { time::sleep(SECOND_LOOK).await } else { hints.next().await }
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = next => {}
-        }
-    }
-}
-
-fn publish(current: &watch::Sender<Arc<LocalTasks>>, read: LocalTasks) {
-    current.send_if_modified(|tasks| {
-        let changed = **tasks != read;
-        *tasks = Arc::new(read);
-        changed
-    });
-}
-
-fn broken(path: &Path, last: &LocalTasks, reason: String) -> LocalTasks {
-    let file = path.display().to_string();
-    let problem = Refusal { task: file.clone(), title: file, reason };
-    LocalTasks { tasks: last.tasks.clone(), problems: vec![problem] }
-}
-
-fn parse(text: &str) -> Result<Vec<LocalTask>, String> {
+fn tasks(text: &str) -> Result<Vec<LocalTask>, String> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }
@@ -206,105 +119,24 @@ fn parse(text: &str) -> Result<Vec<LocalTask>, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::Duration;
 
     use super::*;
 
-    const TASK: &str = "- {name: web-1, namespaces: [web.main], port: 31001}\n";
-
-    fn write(path: &Path, text: &str) {
-        crate::atomic_file::write(path, text.as_bytes()).unwrap();
-    }
-
-    /// Looks at `path` for the first time since `last`.
-    fn read(path: &Path, last: &LocalTasks) -> LocalTasks {
-        match look(path, last, false) {
-            Judged::Believed(tasks) => tasks,
-            Judged::Doubted => panic!("{} is doubted", path.display()),
-        }
-    }
-
-    #[test]
-    fn a_broken_file_keeps_the_last_good_tasks_and_says_where_it_is_broken() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tasks.yaml");
-        assert_eq!(read(&path, &LocalTasks::default()), LocalTasks::default());
-        write(&path, TASK);
-        let good = read(&path, &LocalTasks::default());
-        assert_eq!(
-            (good.tasks[0].port, good.tasks[0].id().to_string().as_str()),
-            (31001, "local:web-1")
-        );
-        write(&path, "- {name: web-1, namespaces: [web.main], port: nonsense}\n");
-        let kept = read(&path, &good);
-        assert_eq!(kept.tasks, good.tasks);
-        assert!(kept.problems[0].reason.contains("line 1"), "{}", kept.problems[0].reason);
-    }
-
-    #[test]
-    fn what_is_no_file_or_too_large_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tasks.yaml");
-        write(&path, TASK);
-        let good = read(&path, &LocalTasks::default());
-        write(&path, &"#".repeat((1 << 20) + 1));
-        let kept = read(&path, &good);
-        assert_eq!(kept.tasks, good.tasks);
-        assert!(kept.problems[0].reason.ends_with("is larger than 1 MiB"));
-        std::fs::remove_file(&path).unwrap();
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let kept = read(&path, &good);
-        assert_eq!(kept.tasks, good.tasks);
-        assert!(kept.problems[0].reason.ends_with("is not a regular file"));
-    }
-
-    #[tokio::test]
-    async fn no_tasks_at_all_are_believed_at_a_second_look_that_no_hint_makes_early() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tasks.yaml");
-        let (sender, mut current) = watch::channel(Arc::default());
-        let stop = CancellationToken::new();
-        let following = tokio::spawn(follow(path.clone(), sender, stop.clone()));
-        for nothing in [None, Some(""), Some("[]")] {
-            write(&path, TASK);
-            current.wait_for(|now: &Arc<LocalTasks>| !now.tasks.is_empty()).await.unwrap();
-            let removed = Instant::now();
-            std::fs::remove_file(&path).unwrap();
-            if let Some(text) = nothing {
-                write(&path, text);
-            }
-            let gone = async {
-                loop {
-                    // Each is a hint.
-                    write(&dir.path().join("other"), "");
-                    let soon = Duration::from_millis(10);
-                    let gone = current.wait_for(|now| now.tasks.is_empty());
-                    if time::timeout(soon, gone).await.is_ok() {
-                        return;
-                    }
-                }
-            };
-            time::timeout(Duration::from_secs(20), gone).await.unwrap();
-            assert!(removed.elapsed() >= SECOND_LOOK, "{nothing:?}: {:?}", removed.elapsed());
-        }
-        stop.cancel();
-        following.await.unwrap();
-    }
-
     #[test]
     fn a_task_says_how_it_is_checked_and_what_its_record_holds() {
-        let tasks = parse(
+        let found = tasks(
             "- {name: a, namespaces: [web.main], port: 1, interval: 500ms}\n\
              - {name: b, namespaces: [web.main], port: 2, checks: [], weight: 20, \
              labels: {rack: x}, haproxy_server_options: backup}\n",
         )
         .unwrap();
         let often = Some(Duration::from_millis(500));
-        assert_eq!(tasks[0].checked, Checked::AsWritten { interval: often, checks: None });
-        assert_eq!(tasks[0].payload, Payload::default());
+        assert_eq!(found[0].checked, Checked::AsWritten { interval: often, checks: None });
+        assert_eq!(found[0].payload, Payload::default());
         let unchecked = Checked::AsWritten { interval: None, checks: Some(Vec::new()) };
-        assert_eq!(tasks[1].checked, unchecked);
-        let payload = &tasks[1].payload;
+        assert_eq!(found[1].checked, unchecked);
+        let payload = &found[1].payload;
         assert_eq!((payload.weight, &*payload.labels["rack"]), (Some(20), "x"));
         assert_eq!(payload.haproxy_server_options.as_deref(), Some("backup"));
         for (keys, expected) in [
@@ -315,7 +147,7 @@ mod tests {
             ("haproxy_server_options: \"a\\nb\"", "control characters"),
         ] {
             let text = format!("- {{name: a, namespaces: [web.main], port: 1, {keys}}}");
-            let error = parse(&text).unwrap_err();
+            let error = tasks(&text).unwrap_err();
             assert!(error.contains(expected), "{keys}: {error}");
         }
     }
@@ -323,9 +155,9 @@ mod tests {
     #[test]
     fn a_name_stands_once() {
         let task = "- {name: a, namespaces: [web.main], port: 1}\n";
-        assert!(parse(&task.repeat(2)).unwrap_err().contains("used twice"));
+        assert!(tasks(&task.repeat(2)).unwrap_err().contains("used twice"));
         assert!(
-            parse("- {name: a, namespaces: [web], port: 1}")
+            tasks("- {name: a, namespaces: [web], port: 1}")
                 .unwrap_err()
                 .contains("needs a service")
         );

@@ -9,6 +9,7 @@ use tracing::warn;
 use super::{
     containers::Containers,
     local_tasks::LocalTasks,
+    nerve_conf::NerveConf,
     registrations::{HostIdentity, Registrations, registrations},
 };
 use crate::{soa::Soa, tally::Tally};
@@ -19,6 +20,7 @@ pub struct Inputs {
     pub soa: watch::Receiver<Arc<Soa>>,
     pub containers: watch::Receiver<Arc<Containers>>,
     pub local: watch::Receiver<Arc<LocalTasks>>,
+    pub nerve_conf: watch::Receiver<Arc<NerveConf>>,
     /// Why the whole host is on its way out.
     pub host_leaves: watch::Receiver<Option<Arc<str>>>,
 }
@@ -43,7 +45,10 @@ pub async fn run(
             let containers = inputs.containers.borrow_and_update();
             let local = inputs.local.borrow_and_update();
             let host_leaves = inputs.host_leaves.borrow_and_update().clone();
-            registrations(&containers, &local, &soa, &host).leaving(host_leaves)
+            let conf = inputs.nerve_conf.borrow_and_update();
+            registrations(&containers, &local, &soa, &host)
+                .with_nerve_conf(&conf, &host.name)
+                .leaving(host_leaves)
         };
         tally.decided(begun.elapsed());
         current.send_if_modified(|before| {
@@ -61,6 +66,7 @@ pub async fn run(
             changed = inputs.soa.changed() => if changed.is_err() { return },
             changed = inputs.containers.changed() => if changed.is_err() { return },
             changed = inputs.local.changed() => if changed.is_err() { return },
+            changed = inputs.nerve_conf.changed() => if changed.is_err() { return },
             changed = inputs.host_leaves.changed() => if changed.is_err() { return },
         }
     }

@@ -118,7 +118,7 @@ pub fn registrations(
             Err(Rejection::Refused(reason)) => refused.push(told(reason)),
         }
     }
-    candidates.extend(local.tasks.iter().map(|task| Candidate {
+    candidates.extend(local.items.iter().map(|task| Candidate {
         task: task.id(),
         title: task.name.clone(),
         life: String::new(),
@@ -131,7 +131,7 @@ pub fn registrations(
     }));
     let wanted = accept(&candidates, soa, host, &mut refused);
     refused.sort();
-    let complete = containers.listed && soa.read && !soa.atlas.in_doubt;
+    let complete = containers.listed && local.looked && soa.read && !soa.atlas.in_doubt;
     Registrations { complete, wanted, refused, strangers, host_leaves: None }
 }
 

@@ -107,7 +107,7 @@ async fn a_reader_by_synapses_rules_finds_every_record_in_every_place_and_ensemb
         checked: Checked::AsNamespace,
         payload: Payload::default(),
     };
-    let local = LocalTasks { tasks: (31001..=31003).map(task).collect(), problems: Vec::new() };
+    let local = LocalTasks { items: (31001..=31003).map(task).collect(), ..LocalTasks::nothing() };
     let decided = registrations(&Containers::default(), &local, &soa(&further), &identity);
     assert_eq!(decided.refused, []);
     let records: Vec<_> = decided.wanted.values().flat_map(|r| r.records.clone()).collect();

@@ -54,7 +54,7 @@ fn running(containers: impl IntoIterator<Item = Container>) -> Containers {
 }
 
 fn decide(containers: &Containers, soa: &Soa) -> Registrations {
-    registrations(containers, &LocalTasks::default(), soa, &host())
+    registrations(containers, &LocalTasks::nothing(), soa, &host())
 }
 
 fn plain(name: &str, namespaces: &str) -> Container {
@@ -140,7 +140,7 @@ fn local_processes_register_like_containers_and_health_goes_to_the_checked_port(
         namespaces: vec!["web.main".parse().unwrap()],
         port: 31001,
     };
-    let local = LocalTasks { tasks: vec![task], problems: Vec::new() };
+    let local = LocalTasks { items: vec![task], ..LocalTasks::nothing() };
     let decided = registrations(&Containers::default(), &local, &soa, &host());
     let registration = decided.wanted.values().next().unwrap();
     assert_eq!((registration.port, registration.plan.http()), (31001, Some((7000, "/h"))));
