@@ -15,6 +15,7 @@ mod leavers;
 pub mod local_tasks;
 pub mod nerve_conf;
 pub mod publish;
+pub mod puppet_services;
 pub mod records;
 pub mod registrar;
 pub mod registrations;

@@ -65,6 +65,9 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
             ),
         },
         local_tasks: raw.local_tasks.unwrap_or_else(|| "/etc/smartstack/tasks.yaml".into()),
+        puppet_services_dir: raw
+            .puppet_services_dir
+            .unwrap_or_else(|| "/etc/nerve/puppet_services.d".into()),
         nerve_conf: raw.nerve_conf,
         registry: p.registry(&raw.registry, fleet_host, &mut assumptions),
         guard: p.guard(&raw.guard),

@@ -21,6 +21,7 @@ pub(super) struct Raw {
     pub(super) locations: RawLocations,
     pub(super) docker: RawDocker,
     pub(super) local_tasks: Option<PathBuf>,
+    pub(super) puppet_services_dir: Option<PathBuf>,
     pub(super) nerve_conf: Option<PathBuf>,
     pub(super) registry: RawRegistry,
     pub(super) guard: RawGuard,

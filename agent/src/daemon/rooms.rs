@@ -27,6 +27,7 @@ use crate::{
         containers::{Containers, addresses, detours},
         health::HealthMap,
         host_leave::HostLeave,
+        local_tasks::LocalTasks,
         nerve_conf::NerveConf,
         publish::Away,
         registrations::{HostIdentity, Registrations},
@@ -309,6 +310,7 @@ fn follow_tasks(
         soa: view.soa.clone(),
         containers: containers.receiver,
         local: local.receiver,
+        puppet: follow_puppet(config, tasks),
         nerve_conf: follow_nerve_conf(config, tasks),
         host_leaves: view.host_leave.subscribe(),
     };
@@ -333,6 +335,15 @@ fn follow_tasks(
         memory: Some(config.state_dir.join("leaving.json")),
     };
     tasks.spawn("docker", |stop| nerve::docker::follow(settings, sender, stop));
+}
+
+fn follow_puppet(config: &Config, tasks: &mut Supervisor) -> watch::Receiver<Arc<LocalTasks>> {
+    let Slot { sender, receiver } = Slot::new();
+    let (directory, soa_dir) = (config.puppet_services_dir.clone(), config.soa_dir.clone());
+    tasks.spawn("puppet services", |stop| {
+        nerve::puppet_services::follow(directory, soa_dir, sender, stop)
+    });
+    receiver
 }
 
 /// Without a file it is known that it says nothing.

@@ -20,6 +20,8 @@ pub struct Inputs {
     pub soa: watch::Receiver<Arc<Soa>>,
     pub containers: watch::Receiver<Arc<Containers>>,
     pub local: watch::Receiver<Arc<LocalTasks>>,
+    /// Services that puppet put here.
+    pub puppet: watch::Receiver<Arc<LocalTasks>>,
     pub nerve_conf: watch::Receiver<Arc<NerveConf>>,
     /// Why the whole host is on its way out.
     pub host_leaves: watch::Receiver<Option<Arc<str>>>,
@@ -43,7 +45,7 @@ pub async fn run(
         let decided = {
             let soa = inputs.soa.borrow_and_update();
             let containers = inputs.containers.borrow_and_update();
-            let local = inputs.local.borrow_and_update();
+            let local = inputs.local.borrow_and_update().and(&inputs.puppet.borrow_and_update());
             let host_leaves = inputs.host_leaves.borrow_and_update().clone();
             let conf = inputs.nerve_conf.borrow_and_update();
             registrations(&containers, &local, &soa, &host)
@@ -66,6 +68,7 @@ pub async fn run(
             changed = inputs.soa.changed() => if changed.is_err() { return },
             changed = inputs.containers.changed() => if changed.is_err() { return },
             changed = inputs.local.changed() => if changed.is_err() { return },
+            changed = inputs.puppet.changed() => if changed.is_err() { return },
             changed = inputs.nerve_conf.changed() => if changed.is_err() { return },
             changed = inputs.host_leaves.changed() => if changed.is_err() { return },
         }

@@ -44,6 +44,18 @@ impl<T> Said<T> {
     }
 }
 
+impl<T: Clone> Said<T> {
+    /// What both say.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            looked: self.looked && other.looked,
+            items: [self.items.clone(), other.items.clone()].concat(),
+            problems: [self.problems.clone(), other.problems.clone()].concat(),
+        }
+    }
+}
+
 /// What a text says: entries, and the name and fault of each that is none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed<T> {
