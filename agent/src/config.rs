@@ -42,6 +42,8 @@ pub struct Config {
     pub docker: Docker,
     /// Local processes that serve without a container. Default `/etc/smartstack/tasks.yaml`.
     pub local_tasks: PathBuf,
+    /// `mesos`: the agent of this host, as a second source. Default: it is not asked.
+    pub mesos: Option<crate::nerve::mesos::Settings>,
     /// Files of services that puppet put on this host. Default `/etc/nerve/puppet_services.d`.
     pub puppet_services_dir: PathBuf,
     /// `nerve_conf`: a configuration file of nerve whose entries are registered. Default: none.

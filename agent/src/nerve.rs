@@ -13,6 +13,7 @@ pub mod identity;
 pub mod judge;
 mod leavers;
 pub mod local_tasks;
+pub mod mesos;
 pub mod nerve_conf;
 pub mod publish;
 pub mod puppet_services;

@@ -19,13 +19,13 @@ use super::{
     Admin, Config, Docker, Host, Locations, Log, LogFormat, Problem, Registry, RegistryKind,
     assume,
     raw::{
-        Raw, RawDamping, RawGuard, RawHaproxy, RawHost, RawLocations, RawLog, RawRegistry,
-        RawStatsd, Text,
+        Raw, RawDamping, RawGuard, RawHaproxy, RawHost, RawLocations, RawLog, RawMesos,
+        RawRegistry, RawStatsd, Text,
     },
     values::Span,
 };
 use crate::{
-    nerve::damper::Damping,
+    nerve::{damper::Damping, mesos},
     registry::{Ensemble, Layout},
     synapse::{guard, haproxy},
 };
@@ -65,6 +65,7 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
             ),
         },
         local_tasks: raw.local_tasks.unwrap_or_else(|| "/etc/smartstack/tasks.yaml".into()),
+        mesos: p.mesos(&raw.mesos),
         puppet_services_dir: raw
             .puppet_services_dir
             .unwrap_or_else(|| "/etc/nerve/puppet_services.d".into()),
@@ -378,6 +379,18 @@ impl Problems {
             maxqueue_per_server: raw.maxqueue_per_server.unwrap_or(d.maxqueue_per_server),
             ..d
         }
+    }
+
+    fn mesos(&mut self, raw: &RawMesos) -> Option<mesos::Settings> {
+        let poll = self.span("mesos.poll", &raw.poll, Duration::from_secs(30));
+        let text = raw.agent_url.as_ref()?;
+        let url = text.value.parse::<hyper::Uri>().ok();
+        let url = url.filter(|url| url.scheme_str() == Some("http") && url.host().is_some());
+        if url.is_none() {
+            let message = format!("`{}`: expected http://HOST:PORT", text.value.escape_debug());
+            self.add(Some(text), "mesos.agent_url", message);
+        }
+        Some(mesos::Settings { url: url?, poll })
     }
 
     fn damping(&mut self, raw: &RawDamping) -> Damping {

@@ -21,6 +21,7 @@ pub(super) struct Raw {
     pub(super) locations: RawLocations,
     pub(super) docker: RawDocker,
     pub(super) local_tasks: Option<PathBuf>,
+    pub(super) mesos: RawMesos,
     pub(super) puppet_services_dir: Option<PathBuf>,
     pub(super) nerve_conf: Option<PathBuf>,
     pub(super) registry: RawRegistry,
@@ -167,6 +168,13 @@ pub(super) struct RawHaproxy {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawDrain {
     pub(super) hold: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawMesos {
+    pub(super) agent_url: Text,
+    pub(super) poll: Text,
 }
 
 #[derive(Default, Deserialize)]

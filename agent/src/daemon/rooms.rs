@@ -28,6 +28,7 @@ use crate::{
         health::HealthMap,
         host_leave::HostLeave,
         local_tasks::LocalTasks,
+        mesos::Mesos,
         nerve_conf::NerveConf,
         publish::Away,
         registrations::{HostIdentity, Registrations},
@@ -310,6 +311,7 @@ fn follow_tasks(
         soa: view.soa.clone(),
         containers: containers.receiver,
         local: local.receiver,
+        mesos: follow_mesos(config, view, tasks),
         puppet: follow_puppet(config, tasks),
         nerve_conf: follow_nerve_conf(config, tasks),
         host_leaves: view.host_leave.subscribe(),
@@ -335,6 +337,25 @@ fn follow_tasks(
         memory: Some(config.state_dir.join("leaving.json")),
     };
     tasks.spawn("docker", |stop| nerve::docker::follow(settings, sender, stop));
+}
+
+fn follow_mesos(
+    config: &Config,
+    view: &View,
+    tasks: &mut Supervisor,
+) -> watch::Receiver<Arc<Mesos>> {
+    let Slot { sender, receiver } = Slot::new();
+    let containers = view.containers.clone();
+    match config.mesos.clone() {
+        Some(settings) => {
+            tasks.spawn("mesos", |stop| nerve::mesos::follow(settings, containers, sender, stop))
+        }
+        None => tasks.spawn("mesos", |stop| async move {
+            stop.cancelled().await;
+            drop(sender);
+        }),
+    }
+    receiver
 }
 
 fn follow_puppet(config: &Config, tasks: &mut Supervisor) -> watch::Receiver<Arc<LocalTasks>> {

@@ -10,7 +10,7 @@ use std::{
 use bollard::models::{ContainerInspectResponse, HealthStatusEnum, PortMap};
 use hacheck::marks::UnixTime;
 
-use super::checks::DockerHealth;
+use super::{checks::DockerHealth, mesos::MesosTask};
 use crate::registry::TaskId;
 
 /// Docker's own default when a container names no stop timeout.
@@ -87,6 +87,8 @@ pub struct Container {
     pub health: DockerHealth,
     pub stop_signal: Option<String>,
     pub stop_timeout: Duration,
+    /// What the Mesos agent says of it, where it is asked.
+    pub mesos: Option<MesosTask>,
     /// Set between a stop signal and the end of the container.
     pub leaving: Option<Leaving>,
 }
@@ -140,6 +142,7 @@ impl Container {
                 .stop_timeout
                 .and_then(|s| u64::try_from(s).ok())
                 .map_or(DEFAULT_STOP_TIMEOUT, Duration::from_secs),
+            mesos: None,
             leaving: None,
         })
     }
@@ -239,6 +242,7 @@ pub(crate) mod tests {
             health: DockerHealth::None,
             stop_signal: None,
             stop_timeout: DEFAULT_STOP_TIMEOUT,
+            mesos: None,
             leaving: None,
         }
     }

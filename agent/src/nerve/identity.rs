@@ -1,7 +1,7 @@
 //! Who a container is: a PaaSTA task, a plain labelled task, or not ours.
 //!
 //! Pure. Order of trust for PaaSTA's containers (nerve.md §9.3): the container name, the
-//! `MESOS_TASK_ID` label, the paasta labels, the variables. A service's own configuration can forge
+//! `MESOS_TASK_ID` label, the paasta labels, the Mesos agent (where it is asked), the variables. A service's own configuration can forge
 //! every variable, so a later source never overrides an earlier one.
 
 use std::net::IpAddr;
@@ -67,6 +67,8 @@ fn mesos_task(container: &Container) -> Identity {
     if label("MESOS_TASK_ID").is_none() && env("MARATHON_APP_ID") == Some(LOCAL_RUN) {
         return Identity::NotOurs("started by hand (`paasta local-run`), not by Mesos");
     }
+    let told = container.mesos.as_ref().map(|task| task.task_id.as_str());
+    let task_id = task_id.or(told);
     if task_id.is_none() && env("MARATHON_APP_ID").is_none() {
         return Identity::NotOurs("not started by Marathon");
     }
@@ -78,7 +80,9 @@ fn mesos_task(container: &Container) -> Identity {
             .or_else(|| env("MARATHON_APP_ID").and_then(from_app_id))
             .or_else(|| pair(env("PAASTA_SERVICE"), env("PAASTA_INSTANCE")))
     };
-    match from_label.or_else(from_paasta_labels).or_else(from_variables) {
+    let from_mesos = || told.and_then(from_task_id);
+    let found = from_label.or_else(from_paasta_labels).or_else(from_mesos);
+    match found.or_else(from_variables) {
         Some((service, instance)) => Identity::Paasta { service, instance },
         None => Identity::Refused(format!(
             "cannot tell service and instance: task id `{}` is not SERVICE.INSTANCE[.GIT.CONFIG].UUID \
@@ -86,6 +90,23 @@ fn mesos_task(container: &Container) -> Identity {
             task_id.unwrap_or_default().escape_debug()
         )),
     }
+}
+
+/// Where the Mesos agent says something else of a container than Docker does; it is registered as Docker
+/// says.
+#[must_use]
+pub fn disputed(container: &Container, registered_port: u16) -> Option<String> {
+    let told = container.mesos.as_ref()?;
+    let label = container.labels.get("MESOS_TASK_ID");
+    if let Some(label) = label.filter(|label| **label != told.task_id) {
+        return Some(format!(
+            "registered by its label MESOS_TASK_ID `{}`, but the mesos agent calls it `{}`",
+            shortened(label),
+            shortened(&told.task_id)
+        ));
+    }
+    let port = told.port.filter(|port| *port != registered_port)?;
+    Some(format!("registered on port {registered_port}, but the mesos agent gave it {port}"))
 }
 
 fn pair(service: Option<&str>, instance: Option<&str>) -> Option<(String, String)> {
@@ -195,7 +216,10 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::containers::tests::container, *};
+    use super::{
+        super::{containers::tests::container, mesos::MesosTask},
+        *,
+    };
 
     const TASK: &str =
         "my--svc.main.gitabcdef12.configdeadbeef.3f1c9a8e-6d0b-11e8-b0e7-0242ac110003";
@@ -238,6 +262,32 @@ mod tests {
             let decoded = decoded.as_ref().map(|(s, i)| (s.as_str(), i.as_str()));
             assert_eq!(decoded, found, "{id}");
         }
+    }
+
+    #[test]
+    fn mesos_names_a_task_whose_labels_are_missing_and_disputes_the_others() {
+        let told = |mut web: Container, task_id: &str| {
+            web.mesos = Some(MesosTask { task_id: task_id.to_owned(), port: Some(31000) });
+            web
+        };
+        let nameless = told(container("mesos-1", &[], &[]), TASK);
+        assert_eq!(identify(&nameless), paasta("my_svc", "main"));
+        let forged = [("MESOS_TASK_ID", "evil.x.uuid"), ("PAASTA_SERVICE", "evil")];
+        assert_eq!(
+            identify(&told(container("mesos-1", &[], &forged), TASK)),
+            paasta("my_svc", "main")
+        );
+        assert_eq!(disputed(&nameless, 31000), None);
+        assert!(
+            disputed(&nameless, 31001)
+                .unwrap()
+                .contains("port 31001, but the mesos agent gave it 31000")
+        );
+        let labelled =
+            told(container("mesos-1", &[("MESOS_TASK_ID", TASK)], &[]), "other.main.uuid");
+        assert_eq!(identify(&labelled), paasta("my_svc", "main"));
+        assert!(disputed(&labelled, 31000).unwrap().contains("calls it `other.main.uuid`"));
+        assert_eq!(disputed(&container("mesos-1", &[], &[]), 1), None);
     }
 
     #[test]

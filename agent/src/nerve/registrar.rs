@@ -9,6 +9,7 @@ use tracing::warn;
 use super::{
     containers::Containers,
     local_tasks::LocalTasks,
+    mesos::Mesos,
     nerve_conf::NerveConf,
     registrations::{HostIdentity, Registrations, registrations},
 };
@@ -19,6 +20,8 @@ use crate::{soa::Soa, tally::Tally};
 pub struct Inputs {
     pub soa: watch::Receiver<Arc<Soa>>,
     pub containers: watch::Receiver<Arc<Containers>>,
+    /// What the Mesos agent says of containers.
+    pub mesos: watch::Receiver<Arc<Mesos>>,
     pub local: watch::Receiver<Arc<LocalTasks>>,
     /// Services that puppet put here.
     pub puppet: watch::Receiver<Arc<LocalTasks>>,
@@ -44,7 +47,8 @@ pub async fn run(
         let begun = Instant::now();
         let decided = {
             let soa = inputs.soa.borrow_and_update();
-            let containers = inputs.containers.borrow_and_update();
+            let mesos = inputs.mesos.borrow_and_update();
+            let containers = mesos.name(&inputs.containers.borrow_and_update());
             let local = inputs.local.borrow_and_update().and(&inputs.puppet.borrow_and_update());
             let host_leaves = inputs.host_leaves.borrow_and_update().clone();
             let conf = inputs.nerve_conf.borrow_and_update();
@@ -68,6 +72,7 @@ pub async fn run(
             changed = inputs.soa.changed() => if changed.is_err() { return },
             changed = inputs.containers.changed() => if changed.is_err() { return },
             changed = inputs.local.changed() => if changed.is_err() { return },
+            changed = inputs.mesos.changed() => if changed.is_err() { return },
             changed = inputs.puppet.changed() => if changed.is_err() { return },
             changed = inputs.nerve_conf.changed() => if changed.is_err() { return },
             changed = inputs.host_leaves.changed() => if changed.is_err() { return },

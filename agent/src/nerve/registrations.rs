@@ -14,7 +14,7 @@ use super::{
     Refusal,
     checks::{CheckPlan, Checked},
     containers::{Container, Containers},
-    identity::{Identity, host_port, identify},
+    identity::{Identity, disputed, host_port, identify},
     local_tasks::LocalTasks,
     records::{Destinations, Payload, destinations, records},
 };
@@ -113,7 +113,10 @@ pub fn registrations(
     for container in containers.running.values() {
         let told = |reason| refusal(&container.id, &container.name, reason);
         match candidate(container, soa) {
-            Ok(candidate) => candidates.push(candidate),
+            Ok(candidate) => {
+                refused.extend(disputed(container, candidate.port).map(told));
+                candidates.push(candidate);
+            }
             Err(Rejection::NotOurs(reason)) => strangers.push(told(reason.to_owned())),
             Err(Rejection::Refused(reason)) => refused.push(told(reason)),
         }
