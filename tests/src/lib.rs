@@ -29,4 +29,4 @@ pub use service_manager::ServiceManager;
 pub use traffic::Traffic;
 pub use wait::eventually;
 pub use znodes::Deletions;
-pub use zookeeper::{ZooKeeper, secured::Secured};
+pub use zookeeper::{ZooKeeper, quorum::Quorum, secured::Secured};

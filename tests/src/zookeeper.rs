@@ -1,5 +1,6 @@
 //! A real ZooKeeper server of one's own.
 
+pub mod quorum;
 pub mod secured;
 
 use std::{
@@ -39,6 +40,8 @@ pub struct ZooKeeper {
     /// Lines of the configuration, and arguments of Java, beyond the usual ones.
     config: String,
     properties: Vec<String>,
+    /// Its number, if it is one of several.
+    id: Option<usize>,
     server: Option<Child>,
 }
 
@@ -53,7 +56,7 @@ impl ZooKeeper {
 
     async fn start_with(config: String, properties: Vec<String>) -> io::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let mut zookeeper = Self { dir, port: 0, config, properties, server: None };
+        let mut zookeeper = Self { dir, port: 0, config, properties, id: None, server: None };
         for _ in 0..10 {
             zookeeper.port = free_port()?;
             zookeeper.spawn()?;
@@ -63,6 +66,22 @@ impl ZooKeeper {
             }
         }
         Err(io::Error::other("zookeeper found no port"))
+    }
+
+    /// One of several, which does not run yet.
+    fn member(id: usize, port: u16, config: String) -> io::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        Ok(Self { dir, port, config, properties: Vec::new(), id: Some(id), server: None })
+    }
+
+    /// Starts the server again with nothing of what it knew.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restart_empty(&mut self) -> io::Result<()> {
+        self.kill().await?;
+        fs::remove_dir_all(self.dir.path().join("data"))?;
+        self.restart().await
     }
 
     /// `127.0.0.1:port`.
@@ -132,6 +151,9 @@ impl ZooKeeper {
         let config = self.dir.path().join("zoo.cfg");
         let data = self.dir.path().join("data");
         fs::create_dir_all(&data)?;
+        if let Some(id) = self.id {
+            write!(File::create(data.join("myid"))?, "{id}")?;
+        }
         let text = format!(
             "tickTime=500\nclientPort={}\nclientPortAddress=127.0.0.1\ndataDir={}\n\
              admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n\

@@ -3,25 +3,42 @@
 use std::{
     fs::File,
     io::Write,
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
 };
 
 use end_to_end::ports::Port;
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use tempfile::TempDir;
 
 /// A running server; it ends when this is dropped.
 pub(crate) struct Server {
     pub(crate) ports: Vec<Port>,
     child: Child,
+    /// Run when it has ended.
+    after: Option<Command>,
     _home: TempDir,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
+        // A server may be a script that started others. It may also have ended by itself.
+        if let Ok(group) = i32::try_from(self.child.id()) {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
         let _ = self.child.wait();
+        let Some(after) = &mut self.after else { return };
+        // It is refused until the end of the server has been noticed.
+        for _ in 0..40 {
+            if after.status().is_ok_and(|status| status.success()) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 }
 
@@ -99,8 +116,9 @@ impl Server {
 
     /// With `guest` as it comes. Its name and its files are its own, and it needs no other process.
     pub(crate) fn rabbitmq() -> Self {
-        let (home, ports) = (home(), ports(2));
+        let (home, ports) = (home(), ports(3));
         let (amqp, node) = (ports[0].number, ports[1].number);
+        let epmd_port = ports[2].number.to_string();
         let dir = home.path().display().to_string();
         let text = format!("listeners.tcp.1 = 127.0.0.1:{amqp}\n");
         let config = write(home.path(), "rabbitmq.conf", &text);
@@ -118,14 +136,20 @@ impl Server {
             ("RABBITMQ_ENABLED_PLUGINS_FILE", format!("{dir}/plugins")),
             ("RABBITMQ_CONF_ENV_FILE", format!("{dir}/none")),
             ("RABBITMQ_DIST_PORT", node.to_string()),
+            ("ERL_EPMD_PORT", epmd_port.clone()),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
             (
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-                "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false -erl_epmd_port 0"
-                    .to_owned(),
+                "-kernel inet_dist_use_interface {127,0,0,1}".to_owned(),
             ),
         ];
         command.envs(variables);
-        Self::start(command, ports, home)
+        let mut server = Self::start(command, ports, home);
+        // The daemon by which Erlang's nodes find each other outlives them.
+        let mut epmd = Command::new("epmd");
+        epmd.args(["-port", &epmd_port, "-kill"]).stdout(Stdio::null()).stderr(Stdio::null());
+        server.after = Some(epmd);
+        server
     }
 
     /// gRPC's own server; the health service on it is ours, of a dozen lines.
@@ -146,11 +170,12 @@ impl Server {
     fn start(mut command: Command, ports: Vec<Port>, home: TempDir) -> Self {
         let log = File::create(home.path().join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.process_group(0);
         let child = command.spawn().unwrap_or_else(|error| {
             let name = command.get_program().display();
             panic!("cannot start {name}: {error}; packaging/install-dependencies test installs it")
         });
-        Self { ports, child, _home: home }
+        Self { ports, child, after: None, _home: home }
     }
 }
 
