@@ -31,13 +31,8 @@ impl Drop for Server {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         }
         let _ = self.child.wait();
-        let Some(after) = &mut self.after else { return };
-        // It is refused until the end of the server has been noticed.
-        for _ in 0..40 {
-            if after.status().is_ok_and(|status| status.success()) {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
+        if let Some(after) = &mut self.after {
+            let _ = after.status();
         }
     }
 }
@@ -145,9 +140,11 @@ impl Server {
         ];
         command.envs(variables);
         let mut server = Self::start(command, ports, home);
-        // The daemon by which Erlang's nodes find each other outlives them.
-        let mut epmd = Command::new("epmd");
-        epmd.args(["-port", &epmd_port, "-kill"]).stdout(Stdio::null()).stderr(Stdio::null());
+        // The daemon by which Erlang's nodes find each other outlives them, and is not ended while it
+        // still knows one.
+        let line = format!("until epmd -port {epmd_port} -kill; do sleep 0.05; done");
+        let mut epmd = Command::new("timeout");
+        epmd.args(["5", "sh", "-c", &line]).stdout(Stdio::null()).stderr(Stdio::null());
         server.after = Some(epmd);
         server
     }
