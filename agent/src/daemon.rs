@@ -4,6 +4,7 @@ mod heartbeat;
 mod interfaces;
 mod rooms;
 mod service_manager;
+mod sources;
 
 use std::{sync::Arc, time::Duration};
 
