@@ -35,6 +35,12 @@ impl Statsd {
         Ok(Self(Some(Arc::new(client))))
     }
 
+    /// Whether anybody listens.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Adds to a counter.
     pub fn count(&self, name: &str, tags: &Tags<'_>) {
         let Some(client) = &self.0 else { return };

@@ -194,15 +194,16 @@ async fn check_loop(
     let mut told = None;
     loop {
         marks.mark_unchanged();
-        let (state, detail) = tokio::select! {
+        let found = tokio::select! {
             found = patient.look(&probe, &wish, &watch.tally) => found,
             // A mark does not wait for the end of a check.
             changed = marks.changed() => if changed.is_err() { return } else { continue },
         };
         let next = patient.next_round(Instant::now(), phase);
-        let marked = state == State::Marked;
-        if told.as_ref() != Some(&(state.clone(), detail.clone())) {
-            told = Some((state.clone(), detail.clone()));
+        let marked = found.0 == State::Marked;
+        if told.as_ref() != Some(&found) {
+            let (state, detail) = found.clone();
+            told = Some(found);
             let health = Health { state, detail, since: SystemTime::now() };
             if verdicts.send((wish.key.clone(), watch.number, health)).await.is_err() {
                 return;
@@ -270,7 +271,7 @@ impl Examination {
         for (check, judge) in wish.plan.checks.iter().zip(&mut self.judges) {
             let finding = probe.ask(wish, check, freshness).await;
             let good = matches!(finding, Finding::Good(_));
-            tally.checked(&wish.key.namespace, good, &check.to_string());
+            tally.checked(&wish.key.namespace, good, check);
             round.take(judge, finding);
             if !round.up {
                 break;
