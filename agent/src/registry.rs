@@ -95,6 +95,14 @@ pub struct Published {
     pub failures: BTreeMap<RecordKey, String>,
 }
 
+impl Published {
+    /// Whether one of these records is in the registry.
+    #[must_use]
+    pub fn has_any_of<'a>(&self, mut keys: impl Iterator<Item = &'a RecordKey>) -> bool {
+        keys.any(|key| self.records.contains_key(key))
+    }
+}
+
 /// All watched namespaces as last read.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {

@@ -104,7 +104,7 @@ pub fn progress(targets: &[Target], view: &View) -> Progress {
 }
 
 /// What keeps an instance from being stopped, without the hold time.
-struct Standing {
+struct Hindrance {
     marked: bool,
     registered: bool,
     /// Its row in HAProxy: status and sessions.
@@ -113,14 +113,21 @@ struct Standing {
     out: bool,
 }
 
-impl Standing {
+fn is_marked(target: &Target, view: &View) -> bool {
+    let address = SocketAddr::new(view.host.address, target.port);
+    view.away.borrow().contains_key(&(target.namespace.clone(), address))
+}
+
+impl Hindrance {
     fn of(target: &Target, view: &View) -> Self {
         let address = SocketAddr::new(view.host.address, target.port);
-        let marked = view.away.borrow().contains_key(&(target.namespace.clone(), address));
+        let marked = is_marked(target, view);
         let registered = {
             let (registrations, published) = (view.registrations.borrow(), view.published.borrow());
-            let ours = registrations.wanted.values().filter(|r| Target::of(r) == *target);
-            ours.flat_map(|r| r.records.keys()).any(|key| published.records.contains_key(key))
+            registrations
+                .wanted
+                .values()
+                .any(|r| target.is(r) && published.has_any_of(r.records.keys()))
         };
         let status = view.haproxy.borrow();
         let name = catalog::name(&view.host.name, address);
@@ -144,24 +151,25 @@ impl Standing {
 
 /// Whether nothing new reaches an instance, as far as this host can see.
 pub(super) fn is_withdrawn(target: &Target, view: &View) -> bool {
-    Standing::of(target, view).is_withdrawn()
+    // Looked at first: most instances are in service, and this is asked of all of them.
+    is_marked(target, view) && Hindrance::of(target, view).is_withdrawn()
 }
 
 fn instance(target: &Target, view: &View) -> Instance {
-    let standing = Standing::of(target, view);
+    let hindrance = Hindrance::of(target, view);
     let since = view.withdrawn.borrow().get(target).copied();
     let held = since.map_or(Duration::ZERO, |since| since.elapsed());
     let hold_left = view.hold.saturating_sub(held);
     Instance {
         namespace: target.namespace.to_string(),
         port: target.port,
-        marked: standing.marked,
-        registered: standing.registered,
-        withdrawn: standing.is_withdrawn(),
-        safe_to_stop: standing.is_withdrawn() && hold_left.is_zero(),
+        marked: hindrance.marked,
+        registered: hindrance.registered,
+        withdrawn: hindrance.is_withdrawn(),
+        safe_to_stop: hindrance.is_withdrawn() && hold_left.is_zero(),
         hold_left_s: hold_left.as_secs_f64(),
-        sessions: standing.haproxy.as_ref().map_or(0, |(_, sessions)| *sessions),
-        haproxy: standing.haproxy.map(|(status, _)| status),
+        sessions: hindrance.haproxy.as_ref().map_or(0, |(_, sessions)| *sessions),
+        haproxy: hindrance.haproxy.map(|(status, _)| status),
     }
 }
 

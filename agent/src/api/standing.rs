@@ -147,7 +147,7 @@ fn tasks(wanted: &Wanted, view: &View) -> Vec<Task> {
     let task = |r: &std::sync::Arc<Registration>| Task {
         title: r.title.clone(),
         port: r.port,
-        registered: r.records.keys().any(|key| published.records.contains_key(key)),
+        registered: published.has_any_of(r.records.keys()),
         check: r.plan.http().map(|(port, uri)| (port, uri.to_owned())),
     };
     registrations.wanted.values().filter(meant).map(task).collect()

@@ -19,6 +19,11 @@ impl Target {
     pub fn of(registration: &Registration) -> Self {
         Self { namespace: registration.key.namespace.clone(), port: registration.port }
     }
+
+    /// Whether this is the instance of a registration.
+    pub(super) fn is(&self, registration: &Registration) -> bool {
+        registration.port == self.port && registration.key.namespace == self.namespace
+    }
 }
 
 /// Finds the registrations that `text` names.

@@ -9,6 +9,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{View, drain, target::Target};
+use crate::snapshot::renew;
 
 /// Instances that are marked, have no record and get nothing from the local HAProxy.
 pub type Withdrawn = BTreeMap<Target, Instant>;
@@ -26,13 +27,7 @@ pub async fn follow(
         view.haproxy.mark_unchanged();
         let out = drain::all(&view).into_iter().filter(|target| drain::is_withdrawn(target, &view));
         let next = renewed(&current.borrow(), out, Instant::now());
-        current.send_if_modified(|before| {
-            let changed = **before != next;
-            if changed {
-                *before = Arc::new(next);
-            }
-            changed
-        });
+        renew(&current, next);
         let changed = tokio::select! {
             () = stop.cancelled() => return,
             changed = view.registrations.changed() => changed,

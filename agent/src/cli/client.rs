@@ -7,12 +7,14 @@ use std::{
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Method, Request, StatusCode, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
+use http_body_util::Empty;
+use hyper::{Method, Request, StatusCode, header};
 use tokio::{net::UnixStream, time};
 
-use crate::api::{CLIENT_HEADER, SOCKET_HOST};
+use crate::{
+    api::{CLIENT_HEADER, SOCKET_HOST},
+    http_client::{self, Failure},
+};
 
 /// Larger than the report of a host with thousands of namespaces.
 const MAX_ANSWER: usize = 256 << 20;
@@ -64,20 +66,15 @@ impl Client {
                 self.socket.display()
             )
         })?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, SOCKET_HOST)
             .header(CLIENT_HEADER, "command line")
             .body(Empty::<Bytes>::new())?;
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-        connection.abort();
-        let body =
-            body.map_err(|error| anyhow::anyhow!("the agent's answer broke off: {error}"))?;
-        Ok((status, body.to_bytes()))
+        http_client::ask(stream, request, MAX_ANSWER).await.map_err(|failure| match failure {
+            Failure::Request(error) => error.into(),
+            Failure::Body(error) => anyhow::anyhow!("the agent's answer broke off: {error}"),
+        })
     }
 }

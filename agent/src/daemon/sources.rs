@@ -51,10 +51,7 @@ pub(super) fn follow(
     let sender = containers.sender;
     if !config.docker.enabled {
         sender.send_replace(Arc::new(Containers::off()));
-        tasks.spawn("docker", |stop| async move {
-            stop.cancelled().await;
-            drop(sender);
-        });
+        idle("docker", sender, tasks);
         return;
     }
     let settings = nerve::docker::Settings {
@@ -64,6 +61,17 @@ pub(super) fn follow(
         memory: Some(config.state_dir.join("leaving.json")),
     };
     tasks.spawn("docker", |stop| nerve::docker::follow(settings, sender, stop));
+}
+
+/// In the place of a room that this host does not need: what it would say stands until the stop.
+fn idle<T>(name: &'static str, sender: watch::Sender<T>, tasks: &mut Supervisor)
+where
+    T: Send + Sync + 'static,
+{
+    tasks.spawn(name, |stop| async move {
+        stop.cancelled().await;
+        drop(sender);
+    });
 }
 
 fn follow_mesos(
@@ -77,10 +85,7 @@ fn follow_mesos(
         Some(settings) => {
             tasks.spawn("mesos", |stop| nerve::mesos::follow(settings, containers, sender, stop))
         }
-        None => tasks.spawn("mesos", |stop| async move {
-            stop.cancelled().await;
-            drop(sender);
-        }),
+        None => idle("mesos", sender, tasks),
     }
     receiver
 }
@@ -105,10 +110,7 @@ fn follow_nerve_conf(config: &Config, tasks: &mut Supervisor) -> watch::Receiver
             tasks
                 .spawn("nerve.conf", |stop| nerve::written_file::follow(path, parse, sender, stop));
         }
-        None => tasks.spawn("nerve.conf", |stop| async move {
-            stop.cancelled().await;
-            drop(sender);
-        }),
+        None => idle("nerve.conf", sender, tasks),
     }
     receiver
 }

@@ -22,7 +22,10 @@ use super::{
     records::Payload,
     written_file::{Parsed, Said},
 };
-use crate::{config::Span, registry::TaskId};
+use crate::{
+    config::Span,
+    registry::{TaskId, record::are_options},
+};
 
 /// What the file says.
 pub type LocalTasks = Said<LocalTask>;
@@ -80,7 +83,7 @@ impl Raw {
             }
         };
         let options = self.haproxy_server_options;
-        if options.iter().any(|text| text.chars().any(char::is_control)) {
+        if !options.iter().all(|text| are_options(text)) {
             return Err(wrong("haproxy_server_options holds control characters".to_owned()));
         }
         let usual = Payload::default();

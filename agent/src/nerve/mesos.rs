@@ -2,19 +2,18 @@
 //! (nerve.md §7.1). It names tasks whose labels are missing, and confirms the others. It takes nothing
 //! away: a Mesos agent that is not there changes nothing.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, StatusCode, Uri, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
+use http_body_util::Empty;
+use hyper::{Request, StatusCode, Uri, header};
 use serde::Deserialize;
 use tokio::{net::TcpStream, sync::watch, time};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::containers::{Container, Containers};
-use crate::backoff::random;
+use crate::{backoff::random, http_client, snapshot::renew};
 
 /// As paasta_tools waits.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -47,9 +46,9 @@ pub struct Mesos {
 impl Mesos {
     /// The containers, with what Mesos knows of them.
     #[must_use]
-    pub fn name(&self, containers: &Containers) -> Containers {
+    pub fn name<'a>(&self, containers: &'a Containers) -> Cow<'a, Containers> {
         if self.tasks.is_empty() {
-            return containers.clone();
+            return Cow::Borrowed(containers);
         }
         let mut named = containers.clone();
         for container in named.running.values_mut() {
@@ -59,7 +58,7 @@ impl Mesos {
             let container: &mut Container = Arc::make_mut(container);
             container.mesos = Some(task.clone());
         }
-        named
+        Cow::Owned(named)
     }
 }
 
@@ -146,11 +145,7 @@ pub async fn follow(
                 if std::mem::take(&mut away) {
                     info!(url = %settings.url, "the mesos agent answers again");
                 }
-                current.send_if_modified(|known| {
-                    let changed = **known != mesos;
-                    *known = Arc::new(mesos);
-                    changed
-                });
+                renew(&current, mesos);
             }
             Err(error) if !away => {
                 warn!(url = %settings.url, error, "the mesos agent does not answer; docker is enough");
@@ -211,16 +206,10 @@ async fn get(url: &Uri, path: &str) -> Result<(StatusCode, Bytes), Failure> {
     let host = url.host().ok_or("the url names no host")?;
     let port = url.port_u16().unwrap_or(5051);
     let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
     let request = Request::get(path)
         .header(header::HOST, format!("{host}:{port}"))
         .body(Empty::<Bytes>::new())?;
-    let answer = sender.send_request(request).await?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), MAX_STATE).collect().await;
-    connection.abort();
-    Ok((status, body?.to_bytes()))
+    Ok(http_client::ask(stream, request, MAX_STATE).await?)
 }
 
 #[cfg(test)]
@@ -254,7 +243,8 @@ mod tests {
         {
             let one = Arc::new(container(name, &[], &[]));
             let running = [(one.id.clone(), one)].into();
-            let named = mesos.name(&Containers { running, ..Containers::default() });
+            let containers = Containers { running, ..Containers::default() };
+            let named = mesos.name(&containers);
             let named = named.running.values().next().unwrap().mesos.is_some();
             assert_eq!(named, found, "{name}");
         }

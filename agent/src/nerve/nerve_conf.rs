@@ -6,7 +6,7 @@
 mod entry;
 mod loose;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use super::{
     registrations::{Registration, RegistrationKey, Registrations},
     written_file::{Parsed, Said},
 };
-use crate::registry::{Ensemble, ParentPath, Record, RecordKey, TaskId};
+use crate::registry::{Ensemble, ParentPath, Record, RecordKey, Spot, TaskId};
 
 /// What the file says.
 pub type NerveConf = Said<Entry>;
@@ -93,11 +93,11 @@ impl Registrations {
     /// With the entries of the file. What is registered from somewhere else already is not doubled.
     #[must_use]
     pub fn with_nerve_conf(mut self, conf: &NerveConf, host_name: &str) -> Self {
-        let known: Vec<_> =
-            self.wanted.values().flat_map(|r| r.records.iter()).map(stands).collect();
+        // Two records at one spot are one server to whoever reads them.
+        let known: BTreeSet<Spot> = self.wanted.values().flat_map(|r| spots(r)).collect();
         for entry in &conf.items {
             let registration = registration(entry, host_name);
-            if !registration.records.iter().map(stands).any(|place| known.contains(&place)) {
+            if !spots(&registration).any(|spot| known.contains(&spot)) {
                 self.wanted.insert(registration.key.clone(), Arc::new(registration));
             }
         }
@@ -108,9 +108,8 @@ impl Registrations {
     }
 }
 
-/// What makes two records one server to whoever reads them.
-fn stands((key, record): (&RecordKey, &Record)) -> (Ensemble, ParentPath, IpAddr, u16) {
-    (key.ensemble.clone(), key.parent.clone(), record.host, record.port)
+fn spots(registration: &Registration) -> impl Iterator<Item = Spot> + '_ {
+    registration.records.iter().map(|(key, record)| Spot::of(key, record))
 }
 
 fn registration(entry: &Entry, host_name: &str) -> Registration {

@@ -23,7 +23,10 @@ use super::{
     health::{HealthMap, State},
     registrations::{Registration, Registrations},
 };
-use crate::registry::{Spot, Wanted};
+use crate::{
+    registry::{Spot, Wanted},
+    snapshot::renew,
+};
 
 /// How long a departed server is held out of the local HAProxy: until its record is surely gone
 /// from the registry, with room for a registry that is away for a moment.
@@ -115,8 +118,8 @@ pub async fn run(
         departed.look(&tasks, host, Instant::now());
         out.extend(departed.servers());
         outputs.marks.hold(held(&tasks));
-        set(&outputs.away, out);
-        set(&outputs.wanted, wanted(&tasks, &verdicts));
+        renew(&outputs.away, out);
+        renew(&outputs.wanted, wanted(&tasks, &verdicts));
         tokio::select! {
             () = stop.cancelled() => return,
             changed = registrations.changed() => if changed.is_err() { return },
@@ -124,17 +127,6 @@ pub async fn run(
             () = time::sleep(DEPARTED_FOR), if !departed.gone.is_empty() => {}
         }
     }
-}
-
-/// Tells only what is new.
-fn set<T: PartialEq>(sender: &watch::Sender<Arc<T>>, value: T) {
-    sender.send_if_modified(|current| {
-        let changed = **current != value;
-        if changed {
-            *current = Arc::new(value);
-        }
-        changed
-    });
 }
 
 /// Servers whose task ended a moment ago: their records may still be seen.

@@ -22,7 +22,10 @@ use super::{
     local_tasks::{LocalTask, LocalTasks},
     records::Payload,
 };
-use crate::file_hints::{FileHints, Watched};
+use crate::{
+    file_hints::{FileHints, Watched},
+    snapshot::renew,
+};
 
 /// A change missed by inotify, such as one of a port, is found after this.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -55,11 +58,7 @@ pub async fn follow(
         });
         let Ok((back, (said, doubts))) = looked.await else { return };
         reader = back;
-        current.send_if_modified(|before| {
-            let changed = **before != said;
-            *before = Arc::new(said);
-            changed
-        });
+        renew(&current, said);
         let next = async {
             // A hint would make the second look too early.
             if doubts { time::sleep(SECOND_LOOK).await } else { hints.next().await }

@@ -48,7 +48,8 @@ pub async fn run(
         let decided = {
             let soa = inputs.soa.borrow_and_update();
             let mesos = inputs.mesos.borrow_and_update();
-            let containers = mesos.name(&inputs.containers.borrow_and_update());
+            let containers = inputs.containers.borrow_and_update();
+            let containers = mesos.name(&containers);
             let local = inputs.local.borrow_and_update().and(&inputs.puppet.borrow_and_update());
             let host_leaves = inputs.host_leaves.borrow_and_update().clone();
             let conf = inputs.nerve_conf.borrow_and_update();

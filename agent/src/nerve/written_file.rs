@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::Refusal;
-use crate::file_hints::{FileHints, Watched};
+use crate::{
+    file_hints::{FileHints, Watched},
+    snapshot::renew,
+};
 
 /// A change missed by inotify is found after this.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -115,7 +118,7 @@ pub async fn follow<T: Clone + PartialEq + Send + Sync + 'static>(
         let Ok(judged) = tokio::task::spawn_blocking(look).await else { return };
         doubted = matches!(judged, Judged::Doubted);
         match judged {
-            Judged::Believed(read) => publish(&current, read),
+            Judged::Believed(read) => renew(&current, read),
             Judged::Doubted => info!(
                 file = %path.display(),
                 "suddenly says nothing; what it said before stands until a second look"
@@ -130,14 +133,6 @@ pub async fn follow<T: Clone + PartialEq + Send + Sync + 'static>(
             () = next => {}
         }
     }
-}
-
-fn publish<T: PartialEq>(current: &watch::Sender<Arc<Said<T>>>, read: Said<T>) {
-    current.send_if_modified(|said| {
-        let changed = **said != read;
-        *said = Arc::new(read);
-        changed
-    });
 }
 
 fn broken<T: Clone>(path: &Path, last: &Said<T>, reason: String) -> Said<T> {

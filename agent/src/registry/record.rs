@@ -103,6 +103,19 @@ enum Json {
     Other(IgnoredAny),
 }
 
+/// Whether an address can be that of a server. `::ffff:0.0.0.0` is 0.0.0.0 as well.
+#[must_use]
+pub fn is_one_host(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    !address.is_unspecified() && !address.is_multicast()
+}
+
+/// Whether a text can be `haproxy_server_options`: it cannot leave its line.
+#[must_use]
+pub fn are_options(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}
+
 fn host(value: Option<Json>) -> Result<IpAddr, Refused> {
     let text = match value {
         Some(Json::Text(text)) => text,
@@ -112,8 +125,7 @@ fn host(value: Option<Json>) -> Result<IpAddr, Refused> {
     let Ok(host) = text.parse::<IpAddr>() else {
         return Err(Refused(format!("host {} is not an IP address", shown(&text))));
     };
-    // `::ffff:0.0.0.0` is 0.0.0.0 as well.
-    if host.to_canonical().is_unspecified() || host.to_canonical().is_multicast() {
+    if !is_one_host(host) {
         return Err(Refused(format!("host {host} is not the address of one host")));
     }
     Ok(host)
@@ -159,7 +171,7 @@ fn weight(value: Option<&Json>) -> Option<u32> {
 fn options(value: Option<Json>) -> Result<Option<String>, Refused> {
     match value {
         None => Ok(None),
-        Some(Json::Text(text)) if text.chars().any(char::is_control) => {
+        Some(Json::Text(text)) if !are_options(&text) => {
             Err(Refused("haproxy_server_options holds control characters".to_owned()))
         }
         Some(Json::Text(text)) => Ok(Some(text)),

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     nerve::publish::Away,
     registry::{Layout, Listing, Observed, Record, SeenRecord},
+    snapshot::renew,
     soa::Soa,
 };
 
@@ -169,12 +170,7 @@ impl Keeper {
             self.believed.retain(|namespace, _| known.contains_key(namespace));
             self.doubts.retain(|namespace, _| known.contains_key(namespace));
         }
-        outputs.doubted.send_if_modified(|current| {
-            let now: BTreeSet<_> = self.doubts.keys().cloned().collect();
-            let changed = **current != now;
-            *current = Arc::new(now);
-            changed
-        });
+        renew(&outputs.doubted, self.doubts.keys().cloned().collect::<BTreeSet<_>>());
         if !self.knows_enough(&soa, &observed, outputs) {
             return;
         }

@@ -6,7 +6,7 @@ use soa_configs::Namespace;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::soa::Soa;
+use crate::{snapshot::renew, soa::Soa};
 
 /// Publishes every namespace that soa-configs give a `proxy_port` (null included), until `stop`.
 pub async fn run(
@@ -17,13 +17,7 @@ pub async fn run(
     loop {
         let names: BTreeSet<_> =
             soa.borrow_and_update().configs.namespaces.keys().cloned().collect();
-        wanted.send_if_modified(|current| {
-            let changed = **current != names;
-            if changed {
-                *current = Arc::new(names);
-            }
-            changed
-        });
+        renew(&wanted, names);
         tokio::select! {
             () = stop.cancelled() => return,
             changed = soa.changed() => if changed.is_err() { return },

@@ -14,6 +14,7 @@ use std::{
 };
 
 use clap::Parser;
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::time;
 
@@ -108,23 +109,11 @@ async fn line(services: usize, turns: usize) -> Result<Line, Failure> {
         time::sleep(Duration::from_millis(u64::try_from(picked * 37 % 1000)?)).await;
         for (well, times) in [(false, &mut sick), (true, &mut healthy)] {
             let turned = chosen.iter().map(|service| fleet.turn(*service, well));
-            times.extend(try_all(turned).await?);
+            times.extend(try_join_all(turned).await?);
         }
     }
     let stop = fleet.stop().await?;
     Ok(Line { services, usage, start, healthy, sick, stop })
-}
-
-async fn try_all<F>(all: impl Iterator<Item = F>) -> Result<Vec<Duration>, Failure>
-where
-    F: Future<Output = Result<Duration, Failure>>,
-{
-    let mut done = Vec::new();
-    let mut waiting = futures_util::stream::FuturesUnordered::from_iter(all);
-    while let Some(one) = futures_util::StreamExt::next(&mut waiting).await {
-        done.push(one?);
-    }
-    Ok(done)
 }
 
 fn mean(times: &[Duration]) -> f64 {

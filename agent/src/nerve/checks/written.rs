@@ -89,11 +89,11 @@ impl Written {
             return Err(format!("`command` is for type cmd, not for {}", kind.as_str()));
         }
         let uri = self.uri.unwrap_or_else(|| "/status".to_owned());
-        if !uri.starts_with('/') || uri.parse::<PathAndQuery>().is_err() {
+        if !is_path(&uri) {
             return Err(format!("uri `{}`: expected a path", uri.escape_debug()));
         }
         for (name, value) in &self.headers {
-            if HeaderName::try_from(name).is_err() || HeaderValue::try_from(value).is_err() {
+            if !is_header(name, value) {
                 return Err(format!("headers: `{}` is none", name.escape_debug()));
             }
         }
@@ -103,10 +103,7 @@ impl Written {
         });
         Ok(Ask {
             kind,
-            host: self.host.map_or(Host::Local, |host| match host {
-                host if host.is_loopback() => Host::Local,
-                other => Host::Other(other),
-            }),
+            host: self.host.map_or(Host::Local, whose),
             port: self.port.map_or(port, NonZeroU16::get),
             uri,
             headers: self.headers,
@@ -114,6 +111,20 @@ impl Written {
             login,
         })
     }
+}
+
+/// Whether a GET can ask for it.
+pub(in crate::nerve) fn is_path(uri: &str) -> bool {
+    uri.starts_with('/') && uri.parse::<PathAndQuery>().is_ok()
+}
+
+pub(in crate::nerve) fn is_header(name: &str, value: &str) -> bool {
+    HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok()
+}
+
+/// The host that an address leads to, as seen from here.
+pub(in crate::nerve) fn whose(address: IpAddr) -> Host {
+    if address.is_loopback() { Host::Local } else { Host::Other(address) }
 }
 
 /// Seconds as a number, above 0 and up to an hour.

@@ -7,17 +7,19 @@ use hacheck::{
     names::Host,
     settings::{Login, Secret},
 };
-use hyper::{
-    header::{HeaderName, HeaderValue},
-    http::uri::PathAndQuery,
-};
 use indexmap::IndexMap;
 use soa_configs::Namespace;
 
 use super::{Entry, loose::Loose};
 use crate::{
-    nerve::checks::{Ask, Check, CheckPlan, Question, written::seconds_within},
-    registry::{Ensemble, ParentPath},
+    nerve::checks::{
+        Ask, Check, CheckPlan, Question,
+        written::{is_header, is_path, seconds_within, whose},
+    },
+    registry::{
+        Ensemble, ParentPath,
+        record::{are_options, is_one_host},
+    },
 };
 
 /// nerve's defaults, in seconds (nerve.md §1.3, §2).
@@ -138,10 +140,7 @@ fn refuse_other_stores(map: &Map) -> Result<(), String> {
 
 fn host(map: &Map) -> Result<IpAddr, String> {
     let text = need(map, "host", Loose::text)?;
-    let host = text.parse::<IpAddr>().ok().filter(|host| {
-        let host = host.to_canonical();
-        !host.is_unspecified() && !host.is_multicast()
-    });
+    let host = text.parse::<IpAddr>().ok().filter(|host| is_one_host(*host));
     host.ok_or_else(|| format!("`host` `{}`: expected an IP address", text.escape_debug()))
 }
 
@@ -155,7 +154,7 @@ fn ensemble(map: &Map) -> Result<Ensemble, String> {
 fn options(map: &Map) -> Result<Option<String>, String> {
     let options = get(map, "haproxy_server_options", Loose::text)?;
     match options {
-        Some(text) if text.chars().any(char::is_control) => {
+        Some(text) if !are_options(&text) => {
             Err("`haproxy_server_options` holds control characters".to_owned())
         }
         options => Ok(options),
@@ -215,12 +214,10 @@ fn one_check(
             return Err(format!("`type` `{}`: {expected}", other.escape_debug()));
         }
     };
-    let is_local = |host: &IpAddr| host.is_loopback();
     let host = match get(map, "host", Loose::text)? {
         None => Host::Local,
         Some(text) => match text.parse::<IpAddr>() {
-            Ok(host) if is_local(&host) => Host::Local,
-            Ok(host) => Host::Other(host),
+            Ok(host) => whose(host),
             Err(_) if text == "localhost" => Host::Local,
             Err(_) => return Err(format!("`host` `{}`: expected an address", text.escape_debug())),
         },
@@ -266,16 +263,17 @@ fn uri(map: &Map, kind: Kind) -> Result<String, String> {
         None if kind.is_get() => return Err("`uri` is missing".to_owned()),
         None => "/".to_owned(),
     };
-    let is_path = uri.starts_with('/') && uri.parse::<PathAndQuery>().is_ok();
-    if is_path { Ok(uri) } else { Err(format!("`uri` `{}`: expected a path", uri.escape_debug())) }
+    if is_path(&uri) {
+        Ok(uri)
+    } else {
+        Err(format!("`uri` `{}`: expected a path", uri.escape_debug()))
+    }
 }
 
 fn headers(map: &Map) -> Result<IndexMap<String, String>, String> {
     let Some(headers) = get(map, "headers", Loose::map)? else { return Ok(IndexMap::new()) };
     let header = |(name, value): (&String, &Loose)| {
-        let value = value.scalar().ok().filter(|value| {
-            HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok()
-        });
+        let value = value.scalar().ok().filter(|value| is_header(name, value));
         let none = || format!("`headers`: `{}` is none", name.escape_debug());
         value.map(|value| (name.clone(), value)).ok_or_else(none)
     };

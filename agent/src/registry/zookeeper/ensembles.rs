@@ -25,7 +25,10 @@ use super::{
     session::{self, Purpose},
     share::shares,
 };
-use crate::registry::{Ensemble, Observed, Published, Wanted};
+use crate::{
+    registry::{Ensemble, Observed, Published, Wanted},
+    snapshot::renew,
+};
 
 /// Each holds a session. A fleet has one ensemble for each of its larger places.
 const MOST: usize = 32;
@@ -163,7 +166,7 @@ impl Ensembles {
         let local = &self.settings.ensemble;
         let all_here = wanted.records.keys().all(|key| key.ensemble == *local);
         if let (true, [only]) = (all_here, self.branches.values().collect::<Vec<_>>().as_slice()) {
-            set(&only.wanted, wanted);
+            renew(&only.wanted, wanted);
             return;
         }
         let asked = self.branches.iter().map(|(e, b)| (e.clone(), b.wanted.borrow().clone()));
@@ -183,13 +186,21 @@ impl Ensembles {
                 self.open(ensemble.clone(), ledger);
             }
             if let Some(branch) = self.branches.get(&ensemble) {
-                set(&branch.wanted, Arc::new(share));
+                renew(&branch.wanted, share);
             }
         }
     }
 
     /// Publishes what became of the records everywhere.
     fn tell(&mut self) {
+        if let (true, [only]) =
+            (self.refused.is_empty(), self.branches.values_mut().collect::<Vec<_>>().as_mut_slice())
+        {
+            // It is the one of this host, and has said it all.
+            let published = Arc::clone(&only.published.borrow_and_update());
+            renew(&self.published, published);
+            return;
+        }
         let wanted = Arc::clone(&self.wanted.borrow());
         let mut now = Published::default();
         for (ensemble, branch) in &mut self.branches {
@@ -207,19 +218,8 @@ impl Ensembles {
         let refused = wanted.records.keys().filter(|key| self.refused.contains(&key.ensemble));
         let reason = format!("more than {MOST} ensembles are to be written to");
         now.failures.extend(refused.map(|key| (key.clone(), reason.clone())));
-        set(&self.published, Arc::new(now));
+        renew(&self.published, now);
     }
-}
-
-/// Sends only what is new.
-fn set<T: PartialEq>(sender: &watch::Sender<Arc<T>>, value: Arc<T>) {
-    sender.send_if_modified(|current| {
-        let changed = **current != *value;
-        if changed {
-            *current = value;
-        }
-        changed
-    });
 }
 
 /// Waits until a publisher has news. There is always at least one publisher.

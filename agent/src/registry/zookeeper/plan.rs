@@ -89,7 +89,7 @@ fn listing<'a>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::SystemTime;
 
     use super::*;
@@ -100,7 +100,8 @@ mod tests {
         RecordKey { ensemble: "zk1".parse().unwrap(), parent, task: TaskId(task.into()) }
     }
 
-    fn record(port: u16) -> Record {
+    /// One of host `h`.
+    pub(in crate::registry::zookeeper) fn record(port: u16) -> Record {
         Record {
             host: "10.0.0.1".parse().unwrap(),
             port,

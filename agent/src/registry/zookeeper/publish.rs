@@ -33,6 +33,7 @@ use super::{
 use crate::{
     backoff::{Backoff, Waits, random},
     registry::{Observed, Published, RecordKey, Wanted},
+    snapshot::renew,
 };
 
 /// Waits after a pass that was cut off.
@@ -318,20 +319,8 @@ impl Publisher {
             failures: plan::missing(&self.nodes, &wanted).into_iter().map(reason).collect(),
         };
         let unread = plan::unread(&self.nodes, &self.observed.borrow(), &self.settings);
-        self.standing.send_if_modified(|old| {
-            let changed = **old != unread;
-            if changed {
-                *old = Arc::new(unread);
-            }
-            changed
-        });
-        self.published.send_if_modified(|old| {
-            let changed = **old != now;
-            if changed {
-                *old = Arc::new(now);
-            }
-            changed
-        });
+        renew(&self.standing, unread);
+        renew(&self.published, now);
     }
 
     /// Until an input changes or `next` has come. Every arm is cancel-safe.

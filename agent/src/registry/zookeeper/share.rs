@@ -62,24 +62,13 @@ fn stands(key: &RecordKey, standing: &BTreeMap<Ensemble, Arc<Published>>) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Record;
+    use crate::registry::zookeeper::plan::tests::record;
 
     const WEB: &str = "/smartstack/global/web.main";
 
     fn key(ensemble: &str, task: &str) -> RecordKey {
         let (ensemble, parent) = (ensemble.parse().unwrap(), WEB.parse().unwrap());
         RecordKey { ensemble, parent, task: TaskId(task.into()) }
-    }
-
-    fn record(port: u16) -> Record {
-        Record {
-            host: "10.0.0.1".parse().unwrap(),
-            port,
-            name: "h".to_owned(),
-            weight: None,
-            haproxy_server_options: None,
-            labels: None,
-        }
     }
 
     fn wanted<const N: usize>(keys: [RecordKey; N]) -> Wanted {
