@@ -4,7 +4,6 @@
 //! settings and the packet filter are not touched, so published ports are there by Docker's proxy
 //! processes alone: they end with the daemon, and what must serve on meanwhile uses `--net host`.
 
-mod bridge;
 mod leavings;
 
 use std::{
@@ -25,8 +24,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use self::bridge::Bridge;
-use crate::{Docker, processes::Process};
+use crate::{Docker, network::Bridge, processes::Process};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -218,7 +218,8 @@ impl Host {
             "soa_dir: {dir}/soa\npaasta_dir: {dir}/paasta\nlocal_tasks: {dir}/tasks.yaml\n\
              state_dir: {dir}/state\nhost: {{name: {name}, address: {address}}}\n\
              drain: {{hold: {hold}}}\n\
-             locations: {{fixed: {{superregion: norcal-test, region: {REGION}}}}}\n\
+             locations: {{fixed: {{superregion: norcal-test, region: {REGION}}}, \
+             mapping_file: {dir}/location_mapping.json}}\n\
              hacheck: {{listen: '{address}:{hacheck}', spool: {dir}/spool}}\n\
              admin: {{listen: '127.0.0.1:{admin}', socket: {dir}/agent.sock}}\n\
              haproxy: {{stats: '127.0.0.1:{stats}', config_file: {dir}/haproxy.cfg, log: '', \

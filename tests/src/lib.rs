@@ -1,13 +1,16 @@
 //! The real servers that tests run against, and what can go wrong between us and them.
 
+pub mod crowd;
 pub mod docker;
 pub mod dockerd;
 pub mod hacheck;
 pub mod host;
 pub mod mesos;
+mod network;
 pub mod ports;
 pub mod process;
 pub mod processes;
+pub mod records;
 pub mod relay;
 pub mod scene;
 pub mod service_manager;
@@ -17,6 +20,7 @@ pub mod web;
 pub mod znodes;
 pub mod zookeeper;
 
+pub use crowd::{Churned, Crowd};
 pub use docker::{Docker, Service};
 pub use dockerd::Dockerd;
 pub use hacheck::Hacheck;

@@ -25,6 +25,8 @@ use tokio::{
 };
 use zookeeper_client::Client;
 
+use crate::network::Namespace;
+
 /// Those that the server's own archive does not name are for TLS.
 const CLASSES: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-nop.jar:\
     /usr/share/java/netty-codec.jar:/usr/share/java/netty-resolver.jar:\
@@ -43,6 +45,8 @@ pub struct ZooKeeper {
     /// Its number, if it is one of several.
     id: Option<usize>,
     server: Option<Child>,
+    /// Where it runs, if not on this machine's own network.
+    apart: Option<Namespace>,
 }
 
 impl ZooKeeper {
@@ -54,9 +58,26 @@ impl ZooKeeper {
         Self::start_with(String::new(), Vec::new()).await
     }
 
+    /// Starts a server in a network namespace, from which a test can [part](Self::part).
+    ///
+    /// # Errors
+    /// When this user may not make one, or ZooKeeper does not come up.
+    pub async fn start_apart() -> io::Result<Self> {
+        let apart = Some(Namespace::make()?);
+        Self { apart, ..Self::new(String::new(), Vec::new())? }.on_a_free_port().await
+    }
+
     async fn start_with(config: String, properties: Vec<String>) -> io::Result<Self> {
+        Self::new(config, properties)?.on_a_free_port().await
+    }
+
+    fn new(config: String, properties: Vec<String>) -> io::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let mut zookeeper = Self { dir, port: 0, config, properties, id: None, server: None };
+        Ok(Self { dir, port: 0, config, properties, id: None, server: None, apart: None })
+    }
+
+    async fn on_a_free_port(self) -> io::Result<Self> {
+        let mut zookeeper = self;
         for _ in 0..10 {
             zookeeper.port = free_port()?;
             zookeeper.spawn()?;
@@ -70,8 +91,7 @@ impl ZooKeeper {
 
     /// One of several, which does not run yet.
     fn member(id: usize, port: u16, config: String) -> io::Result<Self> {
-        let dir = tempfile::tempdir()?;
-        Ok(Self { dir, port, config, properties: Vec::new(), id: Some(id), server: None })
+        Ok(Self { port, id: Some(id), ..Self::new(config, Vec::new())? })
     }
 
     /// Starts the server again with nothing of what it knew.
@@ -84,7 +104,27 @@ impl ZooKeeper {
         self.restart().await
     }
 
-    /// `127.0.0.1:port`.
+    /// From now on packets between it and us vanish.
+    ///
+    /// # Errors
+    /// When it does not run apart.
+    pub fn part(&self) -> io::Result<()> {
+        self.apart()?.part()
+    }
+
+    /// Ends the partition.
+    ///
+    /// # Errors
+    /// When it does not run apart.
+    pub fn join(&self) -> io::Result<()> {
+        self.apart()?.join()
+    }
+
+    fn apart(&self) -> io::Result<&Namespace> {
+        self.apart.as_ref().ok_or_else(|| io::Error::other("it runs on this machine's network"))
+    }
+
+    /// `ADDRESS:PORT`.
     #[must_use]
     pub fn hosts(&self) -> String {
         self.address().to_string()
@@ -93,7 +133,8 @@ impl ZooKeeper {
     /// Where the server listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        let apart = self.apart.as_ref().map(Namespace::address);
+        (apart.unwrap_or(Ipv4Addr::LOCALHOST), self.port).into()
     }
 
     /// A client of the test's own, past any relay.
@@ -155,16 +196,24 @@ impl ZooKeeper {
             write!(File::create(data.join("myid"))?, "{id}")?;
         }
         let text = format!(
-            "tickTime=500\nclientPort={}\nclientPortAddress=127.0.0.1\ndataDir={}\n\
+            "tickTime=500\nclientPort={}\nclientPortAddress={}\ndataDir={}\n\
              admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n\
              minSessionTimeout=1000\nmaxSessionTimeout=60000\nforceSync=no\n{}",
             self.port,
+            self.address().ip(),
             data.display(),
             self.config
         );
         File::create(&config)?.write_all(text.as_bytes())?;
         let log = File::create(self.dir.path().join("log"))?;
-        let mut java = Command::new("java");
+        let mut java = match &self.apart {
+            Some(apart) => {
+                let mut ip = Command::new("ip");
+                ip.args(["netns", "exec", apart.name(), "java"]);
+                ip
+            }
+            None => Command::new("java"),
+        };
         java.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", CLASSES])
             .args(&self.properties)
             .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")

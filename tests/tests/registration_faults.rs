@@ -7,59 +7,14 @@ use end_to_end::{
     Docker, Host, LocalProcess, Quorum, Scene, Service, Traffic, ZooKeeper,
     docker::{Recipe, unique},
     eventually,
+    records::{records, until_exactly},
 };
 use serde_json::Value;
-use tokio::time::{self, Instant};
+use tokio::time;
 use zookeeper_client::Client;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = ()> = std::result::Result<T, Error>;
-
-/// Every record of a namespace: znode and the transaction that made it.
-async fn records(client: &Client, namespace: &str) -> Result<BTreeSet<(String, i64)>> {
-    let mut found = BTreeSet::new();
-    for parent in ["/smartstack/global", "/nerve/region:uswest1-test"] {
-        let parent = format!("{parent}/{namespace}");
-        for child in client.list_children(&parent).await? {
-            if let Some(stat) = client.check_stat(&format!("{parent}/{child}")).await? {
-                found.insert((format!("{parent}/{child}"), stat.czxid));
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// The ports that stand in the records of a namespace, in both layouts.
-async fn ports(client: &Client, namespace: &str) -> Result<[BTreeSet<u64>; 2]> {
-    let mut both = [BTreeSet::new(), BTreeSet::new()];
-    let parents = ["/smartstack/global", "/nerve/region:uswest1-test"];
-    for (parent, ports) in parents.into_iter().zip(&mut both) {
-        let parent = format!("{parent}/{namespace}");
-        for child in client.list_children(&parent).await.unwrap_or_default() {
-            let Ok((data, _)) = client.get_data(&format!("{parent}/{child}")).await else {
-                continue;
-            };
-            let payload: Value = serde_json::from_slice(&data)?;
-            let port = payload["port"].as_u64().ok_or("a record without a port")?;
-            if !ports.insert(port) {
-                return Err(format!("port {port} is registered twice under {parent}").into());
-            }
-        }
-    }
-    Ok(both)
-}
-
-async fn until_exactly(client: &Client, namespace: &str, expected: &BTreeSet<u64>) {
-    eventually(&format!("exactly {expected:?} are registered"), || async {
-        let found = ports(client, namespace).await.map_err(|error| error.to_string())?;
-        if found.iter().all(|layout| layout == expected) {
-            Ok(())
-        } else {
-            Err(format!("{found:?}"))
-        }
-    })
-    .await;
-}
 
 fn port(service: &Service) -> Result<u64> {
     Ok(service.port()?.into())
@@ -70,6 +25,39 @@ fn registry(hosts: &str, session: &str) -> String {
     format!("{{hosts: [{}], session_timeout: {session}}}", hosts.join(", "))
 }
 
+/// What can be wrong with a server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    Killed,
+    /// Stopped where it stands.
+    Paused,
+    /// No packet comes through, and nobody is told.
+    Parted,
+    /// Killed, and replaced by one that knows nothing.
+    Emptied,
+}
+
+impl Fault {
+    async fn begin(self, zookeeper: &mut ZooKeeper) -> Result {
+        match self {
+            Self::Killed | Self::Emptied => zookeeper.kill().await?,
+            Self::Paused => zookeeper.pause()?,
+            Self::Parted => zookeeper.part()?,
+        }
+        Ok(())
+    }
+
+    async fn end(self, zookeeper: &mut ZooKeeper) -> Result {
+        match self {
+            Self::Killed => zookeeper.restart().await?,
+            Self::Paused => zookeeper.resume()?,
+            Self::Parted => zookeeper.join()?,
+            Self::Emptied => zookeeper.restart_empty().await?,
+        }
+        Ok(())
+    }
+}
+
 async fn unharmed(traffic: Traffic) -> Result {
     let outcome = traffic.outcome().await?;
     assert!(outcome.served > 0 && outcome.failed.is_empty(), "{outcome:?}");
@@ -78,29 +66,21 @@ async fn unharmed(traffic: Traffic) -> Result {
 
 #[tokio::test]
 async fn a_server_that_is_away_for_most_of_the_session_loses_nothing() -> Result {
-    let mut zookeeper = ZooKeeper::start().await?;
+    let mut zookeeper = ZooKeeper::start_apart().await?;
     let scene = Scene::new(&registry(&zookeeper.hosts(), "10s"), "", "")?;
     let _services = [scene.serve("first")?, scene.serve("second")?];
     scene.until_served_by(2).await;
     let before = records(&zookeeper.client().await?, &scene.namespace).await?;
     let traffic = Traffic::on(scene.proxy);
-    for is_killed in [true, false] {
-        if is_killed {
-            zookeeper.kill().await?;
-        } else {
-            zookeeper.pause()?;
-        }
+    for fault in [Fault::Killed, Fault::Paused, Fault::Parted] {
+        fault.begin(&mut zookeeper).await?;
         // Of a session of ten seconds.
         time::sleep(Duration::from_secs(7)).await;
-        if is_killed {
-            zookeeper.restart().await?;
-        } else {
-            zookeeper.resume()?;
-        }
+        fault.end(&mut zookeeper).await?;
         let connected = |report: &Value| report["registry"]["connected"] == true;
         scene.until("it is connected", connected).await;
         let client = zookeeper.client().await?;
-        assert_eq!(records(&client, &scene.namespace).await?, before, "killed: {is_killed}");
+        assert_eq!(records(&client, &scene.namespace).await?, before, "{fault:?}");
     }
     scene.until_served_by(2).await;
     unharmed(traffic).await
@@ -109,20 +89,16 @@ async fn a_server_that_is_away_for_most_of_the_session_loses_nothing() -> Result
 #[tokio::test]
 async fn after_a_server_was_away_for_longer_than_the_session_exactly_the_living_are_registered()
 -> Result {
-    let mut zookeeper = ZooKeeper::start().await?;
+    let mut zookeeper = ZooKeeper::start_apart().await?;
     let scene = Scene::new(&registry(&zookeeper.hosts(), "2s"), "", "")?;
     let living = [scene.serve("first")?, scene.serve("second")?];
     let mut expected: BTreeSet<u64> = [port(&living[0])?, port(&living[1])?].into();
     scene.until_served_by(2).await;
-    for is_paused in [true, false] {
+    for fault in [Fault::Paused, Fault::Parted, Fault::Emptied] {
         let traffic = Traffic::on(scene.proxy);
         let dying = scene.serve("dying")?;
         scene.until_served_by(3).await;
-        if is_paused {
-            zookeeper.pause()?;
-        } else {
-            zookeeper.kill().await?;
-        }
+        fault.begin(&mut zookeeper).await?;
         let away = |report: &Value| report["registry"]["connected"] == false;
         scene.until("it is missed", away).await;
         // Drained first: what is tested is its record.
@@ -130,11 +106,7 @@ async fn after_a_server_was_away_for_longer_than_the_session_exactly_the_living_
         dying.kill("KILL")?;
         let newcomer = scene.serve("newcomer")?;
         time::sleep(Duration::from_secs(5)).await;
-        if is_paused {
-            zookeeper.resume()?;
-        } else {
-            zookeeper.restart_empty().await?;
-        }
+        fault.end(&mut zookeeper).await?;
         expected.insert(port(&newcomer)?);
         until_exactly(&zookeeper.client().await?, &scene.namespace, &expected).await;
         scene.until_served_by(expected.len()).await;
@@ -145,7 +117,7 @@ async fn after_a_server_was_away_for_longer_than_the_session_exactly_the_living_
         scene.until_served_by(2).await;
         // A ZooKeeper that has forgotten everything is believed a second later, for as long as it takes
         // to write all records again.
-        if is_paused {
+        if fault != Fault::Emptied {
             unharmed(traffic).await?;
         }
     }
@@ -208,59 +180,6 @@ async fn members_of_an_ensemble_may_fail_one_by_one() -> Result {
     let after = records(&quorum.client().await?, &scene.namespace).await?;
     assert_eq!(after, before, "and none is there twice");
     unharmed(traffic).await
-}
-
-/// So many containers come and go in the test; the whole is measured apart.
-const CROWD: usize = 24;
-const CHURN: Duration = Duration::from_secs(12);
-
-#[tokio::test]
-async fn after_containers_came_and_went_zookeeper_equals_docker() -> Result {
-    let zookeeper = ZooKeeper::start().await?;
-    let scene = Scene::on(&zookeeper)?;
-    let client = zookeeper.client().await?;
-    let containers: Vec<Service> = (0..CROWD).map(|_| create(&scene)).collect::<Result<_>>()?;
-    let end = Instant::now() + CHURN;
-    let mut changes = 0_usize;
-    while Instant::now() < end {
-        // Four at a time, each for a moment of its own.
-        let picked: Vec<&Service> =
-            (0..4).map(|n| &containers[(changes * 7 + n * 5) % CROWD]).collect();
-        for container in picked {
-            if container.is_running()? {
-                container.kill(if changes.is_multiple_of(3) { "TERM" } else { "KILL" })?;
-            } else {
-                container.start()?;
-            }
-            changes += 1;
-        }
-    }
-    assert!(changes >= CROWD, "only {changes} changes");
-    eventually("ZooKeeper equals docker ps", || async {
-        let expected = running(&scene.docker, &scene.namespace).map_err(|e| e.to_string())?;
-        let found = ports(&client, &scene.namespace).await.map_err(|e| e.to_string())?;
-        let same = found.iter().all(|layout| *layout == expected);
-        if same { Ok(()) } else { Err(format!("docker {expected:?}, zookeeper {found:?}")) }
-    })
-    .await;
-    Ok(())
-}
-
-fn create(scene: &Scene) -> Result<Service> {
-    let labels = [("smartstack.namespace", scene.namespace.as_str()), ("smartstack.port", "8888")];
-    let recipe = Recipe { labels: &labels, ..Recipe::default() };
-    Ok(scene.docker.create(&unique("churn"), &recipe)?)
-}
-
-/// The published ports of the running containers of a namespace, as `docker ps` shows them.
-fn running(docker: &Docker, namespace: &str) -> Result<BTreeSet<u64>> {
-    let filter = format!("label=smartstack.namespace={namespace}");
-    let shown = docker.run(&["ps", "--filter", &filter, "--format", "{{.Ports}}"])?;
-    let port = |line: &str| -> Result<u64> {
-        let published = line.split("->").next().unwrap_or_default();
-        Ok(published.rsplit(':').next().unwrap_or_default().parse()?)
-    };
-    shown.lines().filter(|line| !line.is_empty()).map(port).collect()
 }
 
 #[tokio::test]
