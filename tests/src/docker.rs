@@ -5,9 +5,11 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read, Write},
+    os::unix::net::UnixStream,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use crate::host::program;
@@ -15,6 +17,7 @@ use crate::host::program;
 const IMAGE: &str = "smartstack-test:empty";
 /// The docker command itself waits for ever for a daemon that is stopped where it stands.
 const PATIENCE_S: &str = "30";
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A Docker daemon, by its socket.
 #[derive(Clone, Debug)]
@@ -91,6 +94,26 @@ impl Docker {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// One request without a body to the daemon itself; the docker command takes more of the machine
+    /// than what it asks for.
+    ///
+    /// # Errors
+    /// When the answer is no success.
+    pub fn post(&self, path: &str) -> io::Result<()> {
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        if answer.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("docker {path}: {answer}")))
+    }
+
     fn make_image(&self) -> io::Result<()> {
         let lock = File::create(std::env::temp_dir().join("smartstack-test-image.lock"))?;
         lock.lock()?;
@@ -99,7 +122,7 @@ impl Docker {
         }
         let archive = tempfile::NamedTempFile::new()?;
         // Two empty blocks are an archive without files.
-        io::Write::write_all(&mut archive.as_file(), &[0; 1024])?;
+        archive.as_file().write_all(&[0; 1024])?;
         self.run(&["import", &archive.path().display().to_string(), IMAGE]).map(drop)
     }
 

@@ -20,7 +20,7 @@ pub mod web;
 pub mod znodes;
 pub mod zookeeper;
 
-pub use crowd::{Churned, Crowd};
+pub use crowd::{Churned, Crowd, Network};
 pub use docker::{Docker, Service};
 pub use dockerd::Dockerd;
 pub use hacheck::Hacheck;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
-use end_to_end::{Crowd, Scene, Traffic, ZooKeeper, docker::unique, records::ports};
+use end_to_end::{Crowd, Network, Scene, Traffic, ZooKeeper, docker::unique, records::ports};
 use tokio::{task::spawn_blocking, time};
 use zookeeper_client::Client;
 
@@ -20,7 +20,7 @@ const RATE: f64 = 1000.0;
 async fn after_containers_came_and_went_zookeeper_equals_docker() -> Result {
     let zookeeper = ZooKeeper::start().await?;
     let scene = Scene::on(&zookeeper)?;
-    let crowd = Arc::new(Crowd::create(&scene, CROWD)?);
+    let crowd = Arc::new(Crowd::create(&scene, CROWD, Network::Bridge)?);
     let many = Arc::clone(&crowd);
     let churned = spawn_blocking(move || many.churn(CHURN, RATE)).await??;
     assert!(churned.starts >= CROWD && churned.kills > 0, "{churned:?}");
@@ -59,7 +59,7 @@ async fn an_agent_replaced_again_and_again_under_load_loses_nothing_that_stays()
     let client = zookeeper.client().await?;
     let mut scene = Scene::on(&zookeeper)?;
     // The namespace with traffic has only containers that stay.
-    let crowd = Arc::new(Crowd::create(&scene, CROWD / 2)?);
+    let crowd = Arc::new(Crowd::create(&scene, CROWD / 2, Network::Bridge)?);
     let busy = unique("busy");
     let port = scene.host.namespace(&busy, "")?;
     let namespace = format!("{busy}.main");
