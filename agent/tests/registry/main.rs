@@ -3,6 +3,7 @@
 
 mod ensembles;
 mod faults;
+mod herd;
 mod host;
 mod interop;
 mod reading;
