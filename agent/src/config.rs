@@ -61,6 +61,8 @@ pub struct Config {
     pub drain_hold: Duration,
     /// The agent itself starts HAProxy (`haproxy.manage`). Default false: a systemd unit does.
     pub manage_haproxy: bool,
+    /// `haproxy.use_nerve_weights`: the weights of records count. Default false (synapse.md §2.1).
+    pub use_nerve_weights: bool,
     /// `statsd`: where metrics are sent, as `host:port`. Default: nowhere.
     pub statsd: Option<String>,
     /// `heartbeat`: a file touched every 10 s while the agent works, as nerve's. Default: none.

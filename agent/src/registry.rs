@@ -114,8 +114,8 @@ pub struct Observed {
 /// The records of one namespace, as of one complete read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// Ordered by the path of the znode.
-    pub records: Vec<SeenRecord>,
+    /// Ordered by the path of the znode. Shared with the catalog.
+    pub records: Arc<Vec<SeenRecord>>,
     /// Children that could not be understood: path of the znode and reason.
     pub refused: Vec<(String, String)>,
     /// Grows with every read of this namespace, also when nothing changed; tells a confirming read

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time;
 
 use super::{View, target::Target};
-use crate::synapse::catalog;
+use crate::synapse::{catalog, haproxy::status::ServerStatus};
 
 /// What a drain asks for.
 #[derive(Clone, Debug, Default)]
@@ -131,16 +131,21 @@ impl Hindrance {
         };
         let status = view.haproxy.borrow();
         let name = catalog::name(&view.host.name, address);
-        let server = status.server(target.namespace.as_str(), &name);
+        let namespace = target.namespace.as_str();
         // A HAProxy that cannot be asked may still be sending requests there.
         let soa = view.soa.borrow();
         let config = soa.configs.namespaces.get(&target.namespace);
         let proxied = config.is_none_or(|config| config.proxy_port.is_some());
-        let out = match server {
-            Some(server) => status.reachable && server.is_drained(),
-            None => status.reachable || !proxied,
+        // A namespace has a backend for each place and endpoint.
+        let rows = || status.servers(namespace, &name);
+        let out = if rows().next().is_some() {
+            status.reachable && rows().all(ServerStatus::is_drained)
+        } else {
+            status.reachable || !proxied
         };
-        let haproxy = server.map(|server| (server.status.clone(), server.sessions));
+        let row = status.server(namespace, &name).or_else(|| rows().next());
+        let sessions = rows().map(|server| server.sessions).sum();
+        let haproxy = row.map(|server| (server.status.clone(), sessions));
         Self { marked, registered, haproxy, out }
     }
 

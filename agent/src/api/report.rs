@@ -297,7 +297,7 @@ fn backends(view: &View, status: &haproxy::Status) -> Vec<BackendReport> {
             namespace: namespace.to_string(),
             listens: pool.config.proxy_port.map(|_| listens(view, status, namespace)),
             doubted: doubted.contains(namespace),
-            servers: pool.servers.iter().map(server).collect(),
+            servers: pool.servers().iter().map(server).collect(),
         });
     }
     backends

@@ -1,12 +1,13 @@
 //! From the file as it is written to settings that can be used.
 
 mod hacheck;
+mod haproxy;
 mod nerve;
 mod security;
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -19,12 +20,12 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Admin, Config, Docker, Host, Locations, Log, LogFormat, Problem, Registry, RegistryKind,
     assume,
-    raw::{Raw, RawGuard, RawHaproxy, RawHost, RawLocations, RawLog, RawRegistry, Text},
+    raw::{Raw, RawGuard, RawHost, RawLocations, RawLog, RawRegistry, Text},
     values::Span,
 };
 use crate::{
     registry::{Ensemble, Layout},
-    synapse::{guard, haproxy},
+    synapse::guard,
 };
 
 /// Where ZooKeeper's hosts stand in a PaaSTA fleet (synapse.md §8.1).
@@ -44,6 +45,7 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
     let host = p.host(&raw.host, &mut assumptions);
     let hacheck = p.hacheck(raw.hacheck);
     let manage_haproxy = raw.haproxy.manage.unwrap_or(false);
+    let use_nerve_weights = raw.haproxy.use_nerve_weights.unwrap_or(false);
     let haproxy = p.haproxy(raw.haproxy, hacheck.listen.port(), &host.name);
     let config = Config {
         soa_dir: raw.soa_dir.unwrap_or_else(|| "/nail/etc/services".into()),
@@ -81,6 +83,7 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
         hacheck,
         haproxy,
         manage_haproxy,
+        use_nerve_weights,
         statsd: raw.statsd.as_ref().map(|raw| p.statsd(raw)),
         heartbeat: raw.heartbeat,
         damping: p.damping(&raw.damping),
@@ -342,53 +345,6 @@ impl Problems {
             self.add(raw.share.as_ref(), "guard.share", "must be from 0 to 1");
         }
         guard::Policy { share, hold: self.span("guard.hold", &raw.hold, default.hold) }
-    }
-
-    fn haproxy(
-        &mut self,
-        raw: RawHaproxy,
-        hacheck_port: u16,
-        host_name: &str,
-    ) -> haproxy::Settings {
-        let d = haproxy::Settings::default();
-        haproxy::Settings {
-            program: raw.program.unwrap_or(d.program),
-            bind_address: self.parsed(
-                "haproxy.bind_address",
-                &raw.bind_address,
-                d.bind_address,
-                "expected an IP address",
-            ),
-            stats_bind: self.stats(&raw.stats, d.stats_bind),
-            config_file: raw.config_file.unwrap_or(d.config_file),
-            socket: raw.socket.unwrap_or(d.socket),
-            master_socket: raw.master_socket.unwrap_or(d.master_socket),
-            sockets_dir: raw
-                .sockets_dir
-                .or(d.sockets_dir)
-                .filter(|dir| !dir.as_os_str().is_empty()),
-            templates: raw.templates.or(d.templates),
-            log: raw.log.or(d.log).filter(|log| !log.is_empty()),
-            order_seed: haproxy::fingerprint::seed(host_name),
-            hacheck_port: raw.hacheck_port.map_or(hacheck_port, std::num::NonZeroU16::get),
-            maxconn: raw.maxconn.unwrap_or(d.maxconn),
-            maxconn_per_server: raw.maxconn_per_server.unwrap_or(d.maxconn_per_server),
-            maxqueue_per_server: raw.maxqueue_per_server.unwrap_or(d.maxqueue_per_server),
-            ..d
-        }
-    }
-
-    /// `:3212` means every address, as in HAProxy's own files.
-    fn stats(&mut self, text: &Text, default: SocketAddr) -> SocketAddr {
-        let Some(text) = text else { return default };
-        let full = match text.value.strip_prefix(':') {
-            Some(port) => format!("0.0.0.0:{port}"),
-            None => text.value.clone(),
-        };
-        full.parse().unwrap_or_else(|_| {
-            self.add(Some(text), "haproxy.stats", ADDRESS);
-            default
-        })
     }
 }
 

@@ -1,6 +1,10 @@
 //! The file as it is written; strict, because it is ours.
 
-use std::{num::NonZeroU16, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU16, NonZeroU32},
+    path::PathBuf,
+};
 
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -162,6 +166,16 @@ pub(super) struct RawHaproxy {
     pub(super) maxconn: Option<u32>,
     pub(super) maxconn_per_server: Option<u32>,
     pub(super) maxqueue_per_server: Option<u32>,
+    pub(super) captured_headers: Option<Spanned<Vec<String>>>,
+    pub(super) errorfiles: Option<BTreeMap<u16, PathBuf>>,
+    pub(super) lua_dir: Option<PathBuf>,
+    pub(super) log_sample_rate: Option<f64>,
+    pub(super) map_file: Option<PathBuf>,
+    pub(super) check_interval: Text,
+    pub(super) hard_stop_after: Text,
+    pub(super) reload_interval: Text,
+    pub(super) reload_burst: Option<NonZeroU32>,
+    pub(super) use_nerve_weights: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]

@@ -35,7 +35,11 @@ use crate::{
     soa::{self, Soa},
     statsd::Statsd,
     supervisor::Supervisor,
-    synapse::{self, catalog::Catalog, haproxy},
+    synapse::{
+        self,
+        catalog::{Catalog, Reading},
+        haproxy,
+    },
     tally::Tally,
 };
 
@@ -357,7 +361,7 @@ fn catalog_settings(config: &Config) -> synapse::keeper::Settings {
     // The embedded registry is as old as this process: what was believed before tells nothing.
     let remembers = config.registry.kind != RegistryKind::Embedded;
     synapse::keeper::Settings {
-        layout: config.registry.read,
+        reading: Reading { layout: config.registry.read, weights: config.use_nerve_weights },
         guard: config.guard,
         memory: remembers.then(|| config.state_dir.join("catalog.json")),
     }

@@ -132,10 +132,15 @@ impl Memory {
             let records = self.read(namespace);
             let last = self.listings.get(namespace);
             let asked = self.asked.remove(namespace);
-            if asked || last.is_none_or(|last| last.records != records) {
+            if asked || last.is_none_or(|last| *last.records != records) {
                 let generation = last.map_or(0, |last| last.generation) + 1;
                 let read_at = SystemTime::now();
-                let listing = Listing { records, refused: Vec::new(), generation, read_at };
+                let listing = Listing {
+                    records: Arc::new(records),
+                    refused: Vec::new(),
+                    generation,
+                    read_at,
+                };
                 self.listings.insert(namespace.clone(), Arc::new(listing));
             }
         }

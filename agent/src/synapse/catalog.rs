@@ -1,5 +1,7 @@
 //! All namespaces with the servers that clients should reach.
 
+mod pool;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -8,6 +10,7 @@ use std::{
 
 use soa_configs::{Namespace, NamespaceConfig, Place};
 
+pub use self::pool::{Fault, Pool, Reach, Server, Variant};
 use crate::{
     nerve::publish::Away,
     registry::{Layout, Listing, ParentPath, Record, SeenRecord},
@@ -22,57 +25,124 @@ pub struct Catalog {
     pub refused: BTreeMap<Namespace, String>,
 }
 
-/// One namespace: its settings and its servers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pool {
-    pub config: Arc<NamespaceConfig>,
-    /// Ordered and without duplicates by name.
-    pub servers: Vec<Server>,
+/// How records become servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub layout: Layout,
+    /// Whether the weight of a record counts. Default no, as with synapse (synapse.md §17.11).
+    pub weights: bool,
 }
 
-/// One member of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// `<name>_<host>:<port>` (synapse.md §3.1); only `A-Z a-z 0-9 _ . : -`.
-    pub name: String,
-    pub address: SocketAddr,
-    /// HAProxy's weight, 0..=256; `None`: HAProxy's default.
-    pub weight: Option<u16>,
-    pub backup: bool,
-    /// This host knows that the task is leaving (mark, drain, stop signal): no new request may go there.
-    pub leaving: bool,
-}
-
-/// The catalog of what soa-configs proxy and the listings that were believed.
+/// The catalog of what soa-configs proxy and the listings that were believed. What did not change is
+/// taken from `before`.
 ///
 /// A namespace without a listing is left out: nothing is known of it yet.
 #[must_use]
 pub fn assemble(
     soa: &Soa,
     listings: &BTreeMap<Namespace, Arc<Listing>>,
-    layout: Layout,
+    reading: Reading,
     away: &Away,
+    before: Option<&Catalog>,
 ) -> Catalog {
     let mut catalog = Catalog::default();
     for (namespace, config) in &soa.configs.namespaces {
         let Some(listing) = listings.get(namespace) else { continue };
-        let Some(place) = soa.places.iter().find(|place| place.kind() == config.discover) else {
-            let reason = format!(
-                "`discover: {}` is no location type of this host (known: {})",
-                config.discover,
-                soa.places.iter().map(Place::as_str).collect::<Vec<_>>().join(", ")
-            );
-            catalog.refused.insert(namespace.clone(), reason);
-            continue;
+        let places = match places(soa, config) {
+            Ok(places) => places,
+            Err(reason) => {
+                catalog.refused.insert(namespace.clone(), reason);
+                continue;
+            }
         };
-        let near = near(layout, place, namespace);
-        let records = listing.records.iter().filter(|seen| near(seen)).map(|seen| &seen.record);
-        let servers = servers(records, |address| away.contains_key(&(namespace.clone(), address)));
-        catalog
-            .pools
-            .insert(namespace.clone(), Arc::new(Pool { config: Arc::clone(config), servers }));
+        let part = Part { namespace, config, listing, places, fault: fault(soa, config) };
+        let leaving = away_of(namespace, away);
+        let old = before.and_then(|before| before.pools.get(namespace));
+        let pool = match old.filter(|old| part.is_in(old, &leaving)) {
+            Some(old) => Arc::clone(old),
+            None => Arc::new(part.pool(reading, leaving)),
+        };
+        catalog.pools.insert(namespace.clone(), pool);
     }
     catalog
+}
+
+/// What a pool is made of.
+struct Part<'a> {
+    namespace: &'a Namespace,
+    config: &'a Arc<NamespaceConfig>,
+    listing: &'a Listing,
+    /// Most specific first, and whether it is that of `discover`.
+    places: Vec<(&'a Place, bool)>,
+    fault: Option<Fault>,
+}
+
+impl Part<'_> {
+    fn is_in(&self, pool: &Pool, leaving: &BTreeSet<SocketAddr>) -> bool {
+        let reaches = pool.reaches.iter().map(|reach| (&reach.place, reach.is_discovered));
+        Arc::ptr_eq(&pool.config, self.config)
+            && Arc::ptr_eq(&pool.records, &self.listing.records)
+            && pool.leaving == *leaving
+            && pool.fault == self.fault
+            && reaches.eq(self.places.iter().copied())
+    }
+
+    fn pool(&self, reading: Reading, leaving: BTreeSet<SocketAddr>) -> Pool {
+        let reach = |(place, is_discovered): &(&Place, bool)| {
+            let near = near(reading.layout, place, self.namespace);
+            let records = self.listing.records.iter().filter(|seen| near(seen));
+            let records = records.map(|seen| &seen.record);
+            let servers = match self.fault {
+                Some(Fault::Error503) => Vec::new(),
+                _ => servers(records, reading, &leaving),
+            };
+            Reach { place: (*place).clone(), is_discovered: *is_discovered, servers }
+        };
+        Pool {
+            config: Arc::clone(self.config),
+            records: Arc::clone(&self.listing.records),
+            reaches: self.places.iter().map(reach).collect(),
+            fault: self.fault,
+            leaving,
+        }
+    }
+}
+
+/// The places of this host in which a namespace is discovered or advertised.
+///
+/// # Errors
+/// When this host is in no place of the type that `discover` names.
+fn places<'a>(soa: &'a Soa, config: &NamespaceConfig) -> Result<Vec<(&'a Place, bool)>, String> {
+    let is_discovered = |place: &Place| place.kind() == config.discover;
+    if !soa.places.iter().any(is_discovered) {
+        return Err(format!(
+            "`discover: {}` is no location type of this host (known: {})",
+            config.discover,
+            soa.places.iter().map(Place::as_str).collect::<Vec<_>>().join(", ")
+        ));
+    }
+    let is_advertised = |place: &Place| config.advertise.iter().any(|kind| kind == place.kind());
+    let places = soa.places.iter().rev().map(|place| (place, is_discovered(place)));
+    Ok(places.filter(|(place, is_discovered)| *is_discovered || is_advertised(place)).collect())
+}
+
+/// The fault that is made on purpose in the places of this host: entries of the file are merged, and
+/// failing wins over waiting (synapse.md §8.4).
+fn fault(soa: &Soa, config: &NamespaceConfig) -> Option<Fault> {
+    let here = config.chaos.iter().filter(|(place, _)| soa.places.contains(place));
+    let (mut fail, mut delay) = (None, None);
+    for (_, chaos) in here {
+        fail = chaos.fail.or(fail);
+        delay = chaos.delay.or(delay);
+    }
+    fail.map(Fault::from).or(delay.map(Fault::Delay))
+}
+
+/// Where tasks of this host are leaving a namespace.
+fn away_of(namespace: &Namespace, away: &Away) -> BTreeSet<SocketAddr> {
+    let first = (namespace.clone(), SocketAddr::from(([0, 0, 0, 0], 0)));
+    let of = away.range(first..).take_while(|((other, _), _)| other == namespace);
+    of.map(|((_, address), _)| *address).collect()
 }
 
 /// Whether a record is of `place`: a v1 path names the place, a v2 record carries it as a label with
@@ -96,24 +166,32 @@ pub(super) fn near(
 /// One server a (host, port, name); the first record wins (synapse.md §3).
 fn servers<'a>(
     records: impl Iterator<Item = &'a Record>,
-    leaving: impl Fn(SocketAddr) -> bool,
+    reading: Reading,
+    leaving: &BTreeSet<SocketAddr>,
 ) -> Vec<Server> {
-    let mut names = BTreeSet::new();
-    let mut servers: Vec<Server> = Vec::new();
+    let mut servers = BTreeMap::new();
     for record in records {
         let address = SocketAddr::new(record.host, record.port);
         let name = name(&record.name, address);
-        if names.insert(name.clone()) {
-            let backup = record
-                .haproxy_server_options
-                .as_deref()
-                .is_some_and(|options| options.split_whitespace().any(|word| word == "backup"));
-            // The registered weight is ignored, as synapse ignores it unless told (synapse.md §17.11).
-            servers.push(Server { name, address, weight: None, backup, leaving: leaving(address) });
-        }
+        servers.entry(name).or_insert_with_key(|name| Server {
+            name: name.clone(),
+            address,
+            weight: record.weight.filter(|_| reading.weights).map(weight),
+            backup: is_backup(record),
+            leaving: leaving.contains(&address),
+        });
     }
-    servers.sort_by(|a, b| a.name.cmp(&b.name));
-    servers
+    servers.into_values().collect()
+}
+
+fn is_backup(record: &Record) -> bool {
+    let options = record.haproxy_server_options.as_deref().unwrap_or_default();
+    options.split_whitespace().any(|word| word == "backup")
+}
+
+/// HAProxy's weights end at 256.
+fn weight(weight: u32) -> u16 {
+    u16::try_from(weight.min(256)).unwrap_or(256)
 }
 
 /// `<name>_<host>:<port>`, or `<host>:<port>` without a name (synapse.md §3.1).

@@ -89,7 +89,7 @@ fn server(record: &Record) -> Server<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::{sync::Arc, time::SystemTime};
 
     use super::*;
 
@@ -113,7 +113,7 @@ mod tests {
                 labels: None,
             },
         };
-        let records = ports.into_iter().map(record).collect();
+        let records = Arc::new(ports.into_iter().map(record).collect());
         Listing { records, refused: Vec::new(), generation, read_at: SystemTime::UNIX_EPOCH }
     }
 

@@ -19,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    catalog::{Catalog, assemble, near},
+    catalog::{Catalog, Reading, assemble, near},
     guard::{Doubt, Judgement, Policy, judge},
     memory::{self, Listings},
 };
 use crate::{
     nerve::publish::Away,
-    registry::{Layout, Listing, Observed, Record, SeenRecord},
+    registry::{Listing, Observed, Record, SeenRecord},
     snapshot::renew,
     soa::Soa,
 };
@@ -33,7 +33,7 @@ use crate::{
 /// Settings of the catalog.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub layout: Layout,
+    pub reading: Reading,
     pub guard: Policy,
     /// Where believed listings are remembered; `None`: nowhere.
     pub memory: Option<PathBuf>,
@@ -122,7 +122,7 @@ struct Suspicion {
 impl Keeper {
     async fn wake(settings: Settings) -> Self {
         let mut believed = Listings::new();
-        let layout = settings.layout;
+        let layout = settings.reading.layout;
         if let Some(path) = settings.memory.clone() {
             let loaded = spawn_blocking(move || memory::load(&path, layout, SystemTime::now()));
             match loaded.await {
@@ -174,7 +174,9 @@ impl Keeper {
         if !self.knows_enough(&soa, &observed, outputs) {
             return;
         }
-        let catalog = assemble(&soa, &self.believed, self.settings.layout, &away);
+        let before = outputs.catalog.borrow().clone();
+        let reading = self.settings.reading;
+        let catalog = assemble(&soa, &self.believed, reading, &away, before.as_deref());
         outputs.catalog.send_if_modified(|current| {
             let changed = current.as_deref() != Some(&catalog);
             if changed {
@@ -204,7 +206,7 @@ impl Keeper {
         });
         let departing =
             |r: &Record| away.contains_key(&(namespace.clone(), SocketAddr::new(r.host, r.port)));
-        let of_place = place.map(|place| near(self.settings.layout, place, namespace));
+        let of_place = place.map(|place| near(self.settings.reading.layout, place, namespace));
         let near = |seen: &SeenRecord| of_place.as_ref().is_none_or(|near| near(seen));
         let believed_now = believed.map(AsRef::as_ref);
         let judgement =
@@ -272,7 +274,7 @@ impl Keeper {
         self.save_due = None;
         self.saved = Some(Instant::now());
         let Some(path) = self.settings.memory.clone() else { return };
-        let (layout, listings) = (self.settings.layout, self.believed.clone());
+        let (layout, listings) = (self.settings.reading.layout, self.believed.clone());
         let save = move || memory::save(&path, layout, &listings, SystemTime::now());
         self.saving = Some(spawn_blocking(save));
     }

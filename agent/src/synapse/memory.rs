@@ -69,7 +69,7 @@ pub fn load(path: &Path, layout: Layout, now: SystemTime) -> Result<(Listings, D
             let record = Record::decode(payload.as_bytes()).ok()?;
             Some(SeenRecord { znode, record })
         });
-        let records = records.collect();
+        let records = Arc::new(records.collect());
         Arc::new(Listing { records, refused: Vec::new(), generation: 0, read_at: saved_at })
     };
     let listings = file.namespaces.into_iter().map(|(name, c)| (name, listing(c))).collect();
@@ -112,7 +112,7 @@ mod tests {
         let payload =
             br#"{"host":"10.0.0.1","port":31001,"name":"host1","labels":{"region:a":""}}"#;
         let record = Record::decode(payload).unwrap();
-        let records = vec![SeenRecord { znode: "host1_0000000001".to_owned(), record }];
+        let records = Arc::new(vec![SeenRecord { znode: "host1_0000000001".to_owned(), record }]);
         let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let listing = Listing { records, refused: Vec::new(), generation: 0, read_at: at };
         let saved = Listings::from([("web.main".parse().unwrap(), Arc::new(listing))]);

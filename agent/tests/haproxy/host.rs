@@ -1,7 +1,7 @@
 //! A host of its own for each test: loopback addresses, a HAProxy, its keeper, and small servers.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU16,
@@ -13,7 +13,7 @@ use std::{
 };
 
 use agent::synapse::{
-    catalog::{Catalog, Pool, Server},
+    catalog::{Catalog, Pool, Reach, Server},
     haproxy::{self, Settings, Status, process, runtime::Runtime},
 };
 use parking_lot::Mutex;
@@ -120,7 +120,7 @@ impl Host {
         let pools: BTreeMap<_, _> = pools
             .into_iter()
             .map(|(name, config, servers)| {
-                (name.parse().unwrap(), Arc::new(Pool { config: Arc::new(config), servers }))
+                (name.parse().unwrap(), Arc::new(one_place(config, servers)))
             })
             .collect();
         self.catalog.send_replace(Some(Arc::new(Catalog { pools, ..Catalog::default() })));
@@ -280,4 +280,16 @@ pub(crate) async fn get(address: impl Into<SocketAddr>, path: &str) -> Option<(u
     stream.read_to_string(&mut reply).await.ok()?;
     let (head, body) = reply.split_once("\r\n\r\n")?;
     Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// A pool that is seen in one place only.
+fn one_place(config: NamespaceConfig, servers: Vec<Server>) -> Pool {
+    let place = "region:here".parse().unwrap();
+    Pool {
+        config: Arc::new(config),
+        records: Arc::default(),
+        reaches: vec![Reach { place, is_discovered: true, servers }],
+        fault: None,
+        leaving: BTreeSet::new(),
+    }
 }

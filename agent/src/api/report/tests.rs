@@ -15,7 +15,13 @@ use crate::{
 
 /// Namespaces with a `proxy_port` each; 0: discovery only.
 pub(in crate::api) fn catalog<const N: usize>(namespaces: [(&str, u16); N]) -> Catalog {
-    let pool = |port| Pool { config: Arc::new(config(port)), servers: Vec::new() };
+    let pool = |port| Pool {
+        config: Arc::new(config(port)),
+        records: Arc::default(),
+        reaches: Vec::new(),
+        fault: None,
+        leaving: std::collections::BTreeSet::new(),
+    };
     let pools = namespaces.map(|(name, port)| (name.parse().unwrap(), Arc::new(pool(port))));
     Catalog { pools: pools.into(), ..Catalog::default() }
 }

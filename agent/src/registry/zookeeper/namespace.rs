@@ -338,20 +338,14 @@ async fn read_child(
 }
 
 fn listing(children: &Children, generation: u64) -> Listing {
-    let mut listing = Listing {
-        records: Vec::new(),
-        refused: Vec::new(),
-        generation,
-        read_at: SystemTime::now(),
-    };
+    let (mut records, mut refused) = (Vec::new(), Vec::new());
     for (path, child) in children {
         if let Some(record) = &child.record {
-            let (znode, record) = (path.clone(), record.clone());
-            listing.records.push(SeenRecord { znode, record });
+            records.push(SeenRecord { znode: path.clone(), record: record.clone() });
         }
-        listing.refused.extend(child.refused.iter().map(|reason| (path.clone(), reason.clone())));
+        refused.extend(child.refused.iter().map(|reason| (path.clone(), reason.clone())));
     }
-    listing
+    Listing { records: Arc::new(records), refused, generation, read_at: SystemTime::now() }
 }
 
 #[cfg(test)]

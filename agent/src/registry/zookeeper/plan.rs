@@ -161,7 +161,7 @@ pub(super) mod tests {
         let observed = |znodes: &[&str]| {
             let seen = |z: &&str| SeenRecord { znode: (*z).to_owned(), record: record(1) };
             let listing = Listing {
-                records: znodes.iter().map(seen).collect(),
+                records: Arc::new(znodes.iter().map(seen).collect()),
                 refused: Vec::new(),
                 generation: 1,
                 read_at: SystemTime::UNIX_EPOCH,
@@ -185,7 +185,7 @@ pub(super) mod tests {
         let settings = Settings::new("zk1".parse().unwrap(), "h".to_owned(), "/".into());
         assert_eq!(unread(&nodes, &Observed::default(), &settings).len(), 2);
         let listing = Listing {
-            records: Vec::new(),
+            records: Arc::default(),
             refused: Vec::new(),
             generation: 1,
             read_at: SystemTime::UNIX_EPOCH,

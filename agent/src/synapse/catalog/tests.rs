@@ -24,14 +24,18 @@ fn listing(payloads: &[&str]) -> BTreeMap<Namespace, Arc<Listing>> {
         let record = Record::decode(payload.as_bytes()).unwrap();
         SeenRecord { znode, record }
     };
-    let records = payloads.iter().enumerate().map(seen).collect();
+    let records = Arc::new(payloads.iter().enumerate().map(seen).collect());
     let listing =
         Listing { records, refused: vec![], generation: 1, read_at: SystemTime::UNIX_EPOCH };
     BTreeMap::from([("web.main".parse().unwrap(), Arc::new(listing))])
 }
 
 fn names(catalog: &Catalog) -> Vec<&str> {
-    catalog.pools.values().flat_map(|pool| &pool.servers).map(|s| s.name.as_str()).collect()
+    catalog.pools.values().flat_map(|pool| pool.servers()).map(|s| s.name.as_str()).collect()
+}
+
+fn by(layout: Layout) -> Reading {
+    Reading { layout, weights: false }
 }
 
 const NEAR: &str = r#"{"host":"10.0.0.1","port":1,"name":"h1","labels":{"region:here":""}}"#;
@@ -44,10 +48,10 @@ fn servers_are_the_records_of_this_place_without_duplicates() {
     let nameless = r#"{"host":"10.0.0.5","port":1,"labels":{"region:here":""}}"#;
     let listings = listing(&[NEAR, NEAR, far, wrong, bare, nameless]);
     let soa = soa("main: {proxy_port: 1}");
-    let catalog = assemble(&soa, &listings, Layout::V2, &Away::new());
+    let catalog = assemble(&soa, &listings, by(Layout::V2), &Away::new(), None);
     assert_eq!(names(&catalog), ["10.0.0.5:1", "h1_10.0.0.1:1"]);
-    let v1 = assemble(&soa, &listings, Layout::V1, &Away::new());
-    assert_eq!(v1.pools.values().next().unwrap().servers.len(), 4);
+    let v1 = assemble(&soa, &listings, by(Layout::V1), &Away::new(), None);
+    assert_eq!(v1.pools.values().next().unwrap().servers().len(), 4);
 }
 
 #[test]
@@ -56,8 +60,9 @@ fn a_local_server_on_its_way_out_is_known_as_leaving_at_once() {
         ("web.main".parse().unwrap(), "10.0.0.1:1".parse().unwrap()),
         "drained".to_owned(),
     )]);
-    let catalog = assemble(&soa("main: {proxy_port: 1}"), &listing(&[NEAR]), Layout::V2, &away);
-    assert!(catalog.pools.values().next().unwrap().servers[0].leaving);
+    let catalog =
+        assemble(&soa("main: {proxy_port: 1}"), &listing(&[NEAR]), by(Layout::V2), &away, None);
+    assert!(catalog.pools.values().next().unwrap().servers()[0].leaving);
 }
 
 #[test]
@@ -65,11 +70,11 @@ fn what_is_not_known_yet_is_left_out_and_a_strange_place_is_refused_alone() {
     let soa =
         soa("main: {proxy_port: 1, discover: habitat, advertise: [habitat]}\nro: {proxy_port: 2}");
     let mut listings = listing(&[NEAR]);
-    let catalog = assemble(&soa, &listings, Layout::V2, &Away::new());
+    let catalog = assemble(&soa, &listings, by(Layout::V2), &Away::new(), None);
     assert!(catalog.pools.is_empty());
     assert!(catalog.refused.values().next().unwrap().contains("`discover: habitat`"));
     let main = listings.values().next().cloned().unwrap();
     listings.insert("web.ro".parse().unwrap(), main);
-    let catalog = assemble(&soa, &listings, Layout::V2, &Away::new());
+    let catalog = assemble(&soa, &listings, by(Layout::V2), &Away::new(), None);
     assert_eq!((catalog.pools.len(), catalog.refused.len()), (1, 1));
 }

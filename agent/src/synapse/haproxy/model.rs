@@ -2,110 +2,31 @@
 //! own templates, described in `templates/README.md`.
 
 mod admit;
+mod context;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use serde::Serialize;
 use soa_configs::{Mode, Namespace, NamespaceConfig, smartstack::Balance};
 
+pub use self::context::{
+    Backend, Capture, Check, ErrorFile, Frontend, Global, Header, Model, Plugins, Route, Section,
+    Server,
+};
+
 use super::{fingerprint::Fingerprint, settings::Settings};
-use crate::synapse::catalog::{self, Catalog};
+use crate::synapse::catalog::{self, Catalog, Fault, Pool};
 
 /// The number each server has in HAProxy, by backend and name.
 pub type Ids = BTreeMap<String, BTreeMap<String, u32>>;
 
 /// The settings each namespace was last rendered with.
 pub type Accepted = BTreeMap<Namespace, Arc<NamespaceConfig>>;
-
-/// What a template is given.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Model {
-    pub global: Global,
-    /// Ordered by name.
-    pub namespaces: Vec<Section>,
-}
-
-/// What concerns the whole process.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Global {
-    pub maxconn: u32,
-    /// Path of the statistics socket.
-    pub socket: String,
-    /// `address:port` of the statistics page.
-    pub stats_bind: SocketAddr,
-    pub hard_stop_after_s: u64,
-    /// Words of a `log` line, or null.
-    pub log: Option<String>,
-}
-
-/// One namespace.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Section {
-    /// `service.namespace`; the name of the backend and of the frontend (synapse.md §17.1).
-    pub name: Namespace,
-    /// HAProxy's word: `http` or `tcp`.
-    pub mode: &'static str,
-    /// Null for discovery only.
-    pub frontend: Option<Frontend>,
-    /// `leastconn`, `roundrobin` or null.
-    pub balance: Option<&'static str>,
-    pub keepalive: bool,
-    /// Set on every request; http only.
-    pub request_headers: Vec<Header>,
-    pub check: Check,
-    pub retries: Option<u16>,
-    pub timeout_connect_ms: Option<u64>,
-    pub timeout_server_ms: Option<u64>,
-    pub maxconn_per_server: u32,
-    pub maxqueue_per_server: u32,
-    pub servers: Vec<Server>,
-}
-
-/// Where clients come in.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Frontend {
-    /// `address:port`.
-    pub bind: SocketAddr,
-    /// UNIX socket, or null.
-    pub socket: Option<String>,
-    /// UNIX socket that expects the PROXY protocol, or null.
-    pub proxy_socket: Option<String>,
-    pub timeout_client_ms: Option<u64>,
-}
-
-/// How HAProxy asks hacheck (synapse.md §8.4).
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Check {
-    pub port: u16,
-    pub uri: String,
-    pub headers: Vec<Header>,
-    /// `layer7` for http, else `layer4`.
-    pub observe: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Header {
-    pub name: String,
-    pub value: String,
-}
-
-/// One `server` line.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Server {
-    pub name: String,
-    pub address: String,
-    /// Unique in its backend and kept as long as HAProxy knows the server.
-    pub id: u32,
-    /// 0..=256, or null for HAProxy's default.
-    pub weight: Option<u16>,
-    pub backup: bool,
-    /// Takes no new requests; its line must end in `disabled`.
-    pub leaving: bool,
-}
 
 /// Something of the catalog that was not used, or not in its newest form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -135,7 +56,7 @@ pub fn build(
     taken: &BTreeSet<u16>,
 ) -> Built {
     let (accepted, mut refused) = admit::configs(settings, catalog, accepted, taken);
-    let model = of(settings, catalog, accepted.iter(), ids, &mut refused);
+    let model = of(settings, catalog, accepted.iter(), ids, &accepted, &mut refused);
     Built { model, accepted, refused }
 }
 
@@ -150,67 +71,206 @@ pub fn servers_of(
     accepted: &Accepted,
 ) -> Model {
     let namespaces = names.iter().filter_map(|name| accepted.get_key_value(name));
-    of(settings, catalog, namespaces, ids, &mut Vec::new())
+    of(settings, catalog, namespaces, ids, accepted, &mut Vec::new())
 }
 
 fn of<'a>(
     settings: &Settings,
     catalog: &Catalog,
-    accepted: impl Iterator<Item = (&'a Namespace, &'a Arc<NamespaceConfig>)>,
+    namespaces: impl Iterator<Item = (&'a Namespace, &'a Arc<NamespaceConfig>)>,
     ids: &Ids,
+    accepted: &Accepted,
     refused: &mut Vec<Refused>,
 ) -> Model {
-    let no_ids = BTreeMap::new();
-    let namespaces = accepted
-        .filter_map(|(name, config)| {
-            let pool = catalog.pools.get(name)?;
-            let known = ids.get(name.as_str()).unwrap_or(&no_ids);
-            let servers = servers(settings, name, &pool.servers, known, refused);
-            Some(section(settings, name, config, servers, refused))
-        })
-        .collect();
-    let global = Global {
+    let mut sections = Vec::new();
+    for (name, config) in namespaces {
+        let Some(pool) = catalog.pools.get(name) else { continue };
+        let mut part = Part { settings, name, config, pool, refused: &mut *refused };
+        sections.push(part.section(ids, accepted));
+    }
+    Model { global: global(settings, &sections), namespaces: sections }
+}
+
+fn global(settings: &Settings, sections: &[Section]) -> Global {
+    let capture = |(name, length): &(String, u16)| Capture { name: name.clone(), length: *length };
+    let used = |script: &Script| sections.iter().any(|section| (script.used)(&section.plugins));
+    let path = |name: &str| settings.lua_dir.join(name).display().to_string();
+    let error_file = |(code, file): (&u16, &std::path::PathBuf)| ErrorFile {
+        code: *code,
+        file: file.display().to_string(),
+    };
+    Global {
         maxconn: settings.maxconn,
         socket: settings.socket.display().to_string(),
         stats_bind: settings.stats_bind,
         hard_stop_after_s: settings.hard_stop_after.as_secs(),
         log: settings.log.clone(),
-    };
-    Model { global, namespaces }
+        captured_headers: settings.captured_headers.iter().map(capture).collect(),
+        error_files: settings.error_files.iter().map(error_file).collect(),
+        lua_scripts: SCRIPTS.iter().filter(|s| used(s)).map(|s| path(s.file)).collect(),
+        log_sample_rate: settings.log_sample_rate,
+        map_file: settings.map_file.display().to_string(),
+        check_interval_s: settings.check_interval.as_secs().max(1),
+    }
 }
 
-fn section(
-    settings: &Settings,
-    name: &Namespace,
-    config: &NamespaceConfig,
-    servers: Vec<Server>,
-    refused: &mut Vec<Refused>,
-) -> Section {
-    // A timeout given for one side holds for the other as well (synapse.md §8.4).
-    let client = config.timeout_client.or(config.timeout_server);
-    let server = config.timeout_server.or(config.timeout_client);
-    Section {
-        name: name.clone(),
-        mode: if config.mode == Mode::Tcp { "tcp" } else { "http" },
-        frontend: config.proxy_port.map(|port| Frontend {
-            bind: SocketAddr::new(settings.bind_address, port.get()),
-            socket: socket_path(settings, name, "sock", refused),
-            proxy_socket: socket_path(settings, name, "prxy", refused),
+/// A script of synapse-tools that a plugin needs.
+struct Script {
+    plugin: &'static str,
+    file: &'static str,
+    used: fn(&Plugins) -> bool,
+}
+
+const SCRIPTS: [Script; 3] = [
+    Script { plugin: "logging", file: "log_requests.lua", used: |p| p.logging },
+    Script {
+        plugin: "path_based_routing",
+        file: "path_based_routing.lua",
+        used: |p| p.path_based_routing,
+    },
+    Script {
+        plugin: "source_required",
+        file: "add_source_header.lua",
+        used: |p| p.source_required,
+    },
+];
+
+/// What a section is made of.
+struct Part<'a> {
+    settings: &'a Settings,
+    name: &'a Namespace,
+    config: &'a NamespaceConfig,
+    pool: &'a Pool,
+    refused: &'a mut Vec<Refused>,
+}
+
+impl Part<'_> {
+    fn section(&mut self, ids: &Ids, accepted: &Accepted) -> Section {
+        let (settings, config) = (self.settings, self.config);
+        Section {
+            name: self.name.clone(),
+            mode: if self.is_tcp() { "tcp" } else { "http" },
+            frontend: config.proxy_port.map(|port| self.frontend(port.get(), accepted)),
+            balance: config.balance.map(|balance| match balance {
+                Balance::Leastconn => "leastconn",
+                Balance::Roundrobin => "roundrobin",
+            }),
+            keepalive: config.keepalive,
+            request_headers: headers(&config.extra_headers),
+            check: check(settings, self.name, config),
+            retries: config.retries,
+            timeout_connect_ms: config.timeout_connect.map(admit::milliseconds),
+            maxconn_per_server: settings.maxconn_per_server,
+            maxqueue_per_server: settings.maxqueue_per_server,
+            is_proxy: config.is_proxy && !self.is_tcp(),
+            plugins: self.plugins(),
+            backends: self.backends(ids),
+        }
+    }
+
+    fn is_tcp(&self) -> bool {
+        self.config.mode == Mode::Tcp
+    }
+
+    fn refuse(&mut self, reason: String) {
+        self.refused.push(Refused { what: self.name.to_string(), reason });
+    }
+
+    fn frontend(&mut self, port: u16, accepted: &Accepted) -> Frontend {
+        let config = self.config;
+        // A timeout given for one side holds for the other as well (synapse.md §8.4).
+        let client = config.timeout_client.or(config.timeout_server);
+        Frontend {
+            bind: SocketAddr::new(self.settings.bind_address, port),
+            socket: socket_path(self.settings, self.name, "sock", self.refused),
+            proxy_socket: socket_path(self.settings, self.name, "prxy", self.refused),
             timeout_client_ms: client.map(admit::milliseconds),
-        }),
-        balance: config.balance.map(|balance| match balance {
-            Balance::Leastconn => "leastconn",
-            Balance::Roundrobin => "roundrobin",
-        }),
-        keepalive: config.keepalive,
-        request_headers: headers(&config.extra_headers),
-        check: check(settings, name, config),
-        retries: config.retries,
-        timeout_connect_ms: config.timeout_connect.map(admit::milliseconds),
-        timeout_server_ms: server.map(admit::milliseconds),
-        maxconn_per_server: settings.maxconn_per_server,
-        maxqueue_per_server: settings.maxqueue_per_server,
-        servers,
+            drops: self.pool.fault == Some(Fault::Drop),
+            delay_ms: match self.pool.fault {
+                Some(Fault::Delay(delay)) => Some(admit::milliseconds(delay)),
+                _ => None,
+            },
+            proxied_through: self.proxied_through(accepted),
+            routes: self.routes(),
+        }
+    }
+
+    /// The namespace through which requests pass first, if HAProxy will have it.
+    fn proxied_through(&mut self, accepted: &Accepted) -> Option<Namespace> {
+        let through = self.config.proxied_through.as_ref()?;
+        let reason = match accepted.get(through) {
+            _ if self.is_tcp() => "only http can be `proxied_through` another namespace".to_owned(),
+            None => format!("`proxied_through: {through}` is not served here; served directly"),
+            Some(proxy) if proxy.mode == Mode::Tcp => {
+                format!("`proxied_through: {through}` is not http; served directly")
+            }
+            Some(_) => return Some(through.clone()),
+        };
+        self.refuse(reason);
+        None
+    }
+
+    /// Clients go to the place of `discover`, and to wider ones when that is full or empty; never to a
+    /// narrower one (synapse.md §8.3).
+    fn routes(&self) -> Vec<Route> {
+        let of_discover = |variant: &catalog::Variant<'_>| variant.reach.is_discovered;
+        let variants = self.pool.variants(self.name, self.config);
+        let variants = variants.skip_while(|variant| !of_discover(variant));
+        // Without HTTP there are no paths.
+        let usable = variants.filter(|variant| variant.endpoint.is_none() || !self.is_tcp());
+        let route = |variant: catalog::Variant<'_>| Route {
+            backend: variant.name,
+            path: variant.endpoint.map(|(path, _)| path.to_owned()),
+        };
+        usable.map(route).collect()
+    }
+
+    fn plugins(&mut self) -> Plugins {
+        let asked = &self.config.plugins;
+        let mut plugins = Plugins {
+            logging: asked.logging && !self.is_tcp(),
+            path_based_routing: asked.path_based_routing && !self.is_tcp(),
+            source_required: asked.source_required && !self.is_tcp(),
+        };
+        for script in &SCRIPTS {
+            if (script.used)(&plugins) && !self.settings.lua_files.contains(script.file) {
+                let (plugin, file) = (script.plugin, script.file);
+                self.refuse(format!("plugins.{plugin} needs the script {file} in haproxy.lua_dir"));
+                match plugin {
+                    "logging" => plugins.logging = false,
+                    "path_based_routing" => plugins.path_based_routing = false,
+                    _ => plugins.source_required = false,
+                }
+            }
+        }
+        plugins
+    }
+
+    fn backends(&mut self, ids: &Ids) -> Vec<Backend> {
+        let no_ids = BTreeMap::new();
+        let server = self.config.timeout_server.or(self.config.timeout_client);
+        let mut backends = Vec::new();
+        for variant in self.pool.variants(self.name, self.config) {
+            let is_main = variant.is_main();
+            let known = ids.get(&variant.name).unwrap_or(&no_ids);
+            // The same servers stand in each of them: told once.
+            let mut told = Vec::new();
+            let servers =
+                servers(self.settings, self.name, &variant.reach.servers, known, &mut told);
+            if variant.endpoint.is_none() {
+                self.refused.append(&mut told);
+            }
+            let timeout: Option<Duration> = variant.endpoint.map(|(_, timeout)| timeout).or(server);
+            backends.push(Backend {
+                place_type: variant.reach.place.kind().to_owned(),
+                endpoint: variant.endpoint.map(|(path, _)| path.to_owned()),
+                name: variant.name,
+                is_main,
+                timeout_server_ms: timeout.map(admit::milliseconds),
+                servers,
+            });
+        }
+        backends
     }
 }
 
@@ -221,6 +281,7 @@ fn check(settings: &Settings, name: &Namespace, config: &NamespaceConfig) -> Che
         port: settings.hacheck_port,
         // The port is a dummy: hacheck takes the real one from a header (synapse.md §8.4).
         uri: format!("/{mode}/{name}/0/{path}"),
+        status_path: config.healthcheck_uri.clone(),
         headers: headers(&config.extra_healthcheck_headers),
         observe: if config.mode == Mode::Http { "layer7" } else { "layer4" },
     }

@@ -1,6 +1,7 @@
 //! What an operator can set about HAProxy, with the defaults of the old programs (synapse.md §8.1).
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     path::PathBuf,
@@ -8,7 +9,7 @@ use std::{
 };
 
 /// Settings of the HAProxy rooms. [`Settings::default`] documents every default.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where the frontends listen. Default `127.0.0.1`.
     pub bind_address: IpAddr,
@@ -38,6 +39,21 @@ pub struct Settings {
     /// Where HAProxy sends its log, as words of its `log` line. `None`: nowhere.
     /// Default `127.0.0.1:1514 daemon info`.
     pub log: Option<String>,
+    /// Request headers that are logged, with the length that is kept. Default: Zipkin's.
+    pub captured_headers: Vec<(String, u16)>,
+    /// What is sent instead of HAProxy's own error pages, by status. Default none.
+    pub error_files: BTreeMap<u16, PathBuf>,
+    /// Where synapse-tools' scripts are, for plugins. Default `/usr/share/synapse-tools/lua_scripts`.
+    pub lua_dir: PathBuf,
+    /// The names of the files there at the start.
+    pub lua_files: BTreeSet<String>,
+    /// For the logging script: the share of requests it logs. Default 1.
+    pub log_sample_rate: f64,
+    /// For scripts: which service has which container address.
+    /// Default `/var/run/synapse/maps/ip_to_service.map`.
+    pub map_file: PathBuf,
+    /// Between two checks of a server that is up. Default 10 min: its own host looks once a second.
+    pub check_interval: Duration,
     /// How long the old process may live for its last connections. Default 1 h, the age at which
     /// the old programs' reaper killed (synapse.md §10).
     pub hard_stop_after: Duration,
@@ -75,6 +91,21 @@ impl Default for Settings {
             maxconn_per_server: 50,
             maxqueue_per_server: 10,
             log: Some("127.0.0.1:1514 daemon info".to_owned()),
+            captured_headers: [
+                ("X-B3-SpanId", 64),
+                ("X-B3-TraceId", 64),
+                ("X-B3-ParentSpanId", 64),
+                ("X-B3-Flags", 10),
+                ("X-B3-Sampled", 10),
+            ]
+            .map(|(name, length)| (name.to_owned(), length))
+            .to_vec(),
+            error_files: BTreeMap::new(),
+            lua_dir: "/usr/share/synapse-tools/lua_scripts".into(),
+            lua_files: BTreeSet::new(),
+            log_sample_rate: 1.0,
+            map_file: "/var/run/synapse/maps/ip_to_service.map".into(),
+            check_interval: Duration::from_secs(600),
             hard_stop_after: Duration::from_secs(3600),
             reload_interval: Duration::from_secs(2),
             reload_burst: NonZeroU32::MIN.saturating_add(2),

@@ -41,6 +41,22 @@ impl Status {
         self.backends.get(backend)?.iter().find(|server| server.name == name)
     }
 
+    /// The server called `name` in all backends of a namespace, as last seen.
+    pub fn servers<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a ServerStatus> {
+        let is_of = move |backend: &str| {
+            let rest = backend.strip_prefix(namespace);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let from = self.backends.range(namespace.to_owned()..);
+        let of = from.take_while(move |(backend, _)| backend.starts_with(namespace));
+        let of = of.filter(move |(backend, _)| is_of(backend));
+        of.flat_map(|(_, servers)| servers.iter()).filter(move |server| server.name == name)
+    }
+
     /// HAProxy does not answer: nothing that was seen of it is true any more.
     pub(super) fn forget(&mut self) {
         self.reachable = false;

@@ -5,6 +5,7 @@ use soa_configs::smartstack;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::registry::Layout;
 use crate::registry::SeenRecord;
 
 /// A catalog that is kept, and both ends of its channels.
@@ -39,7 +40,11 @@ fn keep(memory: PathBuf) -> Kept {
     let (catalog, catalog_seen) = watch::channel(None);
     let (doubted, _) = watch::channel(Arc::default());
     let (reread, rereads) = mpsc::channel(1);
-    let settings = Settings { layout: Layout::V2, guard: Policy::default(), memory: Some(memory) };
+    let settings = Settings {
+        reading: Reading { layout: Layout::V2, weights: false },
+        guard: Policy::default(),
+        memory: Some(memory),
+    };
     let inputs = Inputs { soa: soa_seen, observed: observed_seen, away: away_seen };
     let stop = CancellationToken::new();
     let outputs = Outputs { catalog, doubted, reread };
@@ -55,7 +60,7 @@ impl Kept {
         let record = Record::decode(payload.as_bytes()).unwrap();
         let seen = SeenRecord { znode: format!("h_{port:010}"), record };
         let listing = Listing {
-            records: vec![seen],
+            records: Arc::new(vec![seen]),
             refused: Vec::new(),
             generation: port.into(),
             read_at: SystemTime::UNIX_EPOCH,
@@ -64,7 +69,7 @@ impl Kept {
         self.observed.send_replace(Arc::new(Observed { connected: true, namespaces }));
         let has = |catalog: &Option<Arc<Catalog>>| {
             let mut pools = catalog.iter().flat_map(|catalog| catalog.pools.values());
-            pools.any(|pool| pool.servers.iter().any(|server| server.address.port() == port))
+            pools.any(|pool| pool.servers().iter().any(|server| server.address.port() == port))
         };
         let waiting = time::timeout(Duration::from_secs(10), self.catalog.wait_for(has));
         assert!(waiting.await.is_ok_and(|catalog| catalog.is_ok()), "port {port} is missing");

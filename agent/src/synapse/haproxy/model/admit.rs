@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use soa_configs::{Mode, Namespace, NamespaceConfig};
 
 use super::{Accepted, Refused, Settings};
-use crate::synapse::catalog::{Catalog, Server};
+use crate::synapse::catalog::{Catalog, Pool, Server};
 
 /// A line has at most 64 words, and each check header takes three.
 const MAX_HEADERS: usize = 16;
@@ -38,17 +38,16 @@ pub(super) fn configs(
         before.get(name).is_none_or(|held| held.proxy_port != config.proxy_port)
     };
     order.sort_by_key(|(name, pool)| (newcomer(name, &pool.config), *name));
-    let mut ports = Ports::new(settings, taken);
+    let mut holders = Holders::new(settings, taken);
     let (mut accepted, mut refused) = (BTreeMap::new(), Vec::new());
     for (name, pool) in order {
-        match admit(&mut ports, name, &pool.config) {
+        match holders.admit(name, &pool.config, pool) {
             Ok(()) => {
                 accepted.insert(name.clone(), Arc::clone(&pool.config));
             }
             Err(mut reason) => {
-                if let Some(held) =
-                    before.get(name).filter(|held| admit(&mut ports, name, held).is_ok())
-                {
+                let held = before.get(name);
+                if let Some(held) = held.filter(|held| holders.admit(name, held, pool).is_ok()) {
                     accepted.insert(name.clone(), Arc::clone(held));
                     reason.push_str("; its last good settings stay");
                 }
@@ -59,26 +58,48 @@ pub(super) fn configs(
     (accepted, refused)
 }
 
-/// Which namespace listens where. HAProxy would let two share a port and split the traffic at random.
-struct Ports(BTreeMap<u16, String>);
+/// Who has what only one can have.
+struct Holders {
+    /// HAProxy would let two share a port and split the traffic at random.
+    ports: BTreeMap<u16, String>,
+    /// Of backends.
+    names: BTreeMap<String, Namespace>,
+}
 
-impl Ports {
+impl Holders {
     fn new(settings: &Settings, taken: &BTreeSet<u16>) -> Self {
         let mut ports: BTreeMap<_, _> =
             taken.iter().map(|port| (*port, "another process".to_owned())).collect();
         ports.insert(settings.stats_bind.port(), "the statistics page".to_owned());
-        Self(ports)
+        Self { ports, names: BTreeMap::new() }
     }
-}
 
-fn admit(ports: &mut Ports, name: &Namespace, config: &NamespaceConfig) -> Result<(), String> {
-    content(config)?;
-    let Some(port) = config.proxy_port else { return Ok(()) };
-    if let Some(holder) = ports.0.get(&port.get()) {
-        return Err(format!("proxy_port {port} belongs to {holder}"));
+    fn admit(
+        &mut self,
+        name: &Namespace,
+        config: &NamespaceConfig,
+        pool: &Pool,
+    ) -> Result<(), String> {
+        content(config)?;
+        let port = config.proxy_port.map(std::num::NonZero::get);
+        if let Some(holder) = port.and_then(|port| self.ports.get(&port)) {
+            return Err(format!("proxy_port {} belongs to {holder}", port.unwrap_or_default()));
+        }
+        let backends: Vec<_> = pool.variants(name, config).map(|variant| variant.name).collect();
+        for (n, backend) in backends.iter().enumerate() {
+            if let Some(holder) = self.names.get(backend) {
+                return Err(format!(
+                    "its backend would be called {backend}, which is one of {holder}"
+                ));
+            }
+            if backends[..n].contains(backend) {
+                return Err(format!("two of its endpoints would share the backend {backend}"));
+            }
+        }
+        self.names.extend(backends.into_iter().map(|backend| (backend, name.clone())));
+        self.ports.extend(port.map(|port| (port, name.to_string())));
+        Ok(())
     }
-    ports.0.insert(port.get(), name.to_string());
-    Ok(())
 }
 
 fn content(config: &NamespaceConfig) -> Result<(), String> {
@@ -86,11 +107,27 @@ fn content(config: &NamespaceConfig) -> Result<(), String> {
     if uri.len() > MAX_URI_BYTES || !uri.chars().all(|c| c.is_ascii_graphic()) {
         return Err("healthcheck_uri must be at most 2048 visible ASCII characters".to_owned());
     }
+    for path in config.endpoint_timeouts.keys() {
+        endpoint(path)?;
+    }
     headers("extra_healthcheck_headers", &config.extra_healthcheck_headers)?;
     if config.mode == Mode::Tcp {
         return Ok(());
     }
     headers("extra_headers", &config.extra_headers)
+}
+
+/// It becomes part of a backend's name.
+fn endpoint(path: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.' | ':');
+    if path.starts_with('/') && path.len() <= MAX_NAME_BYTES / 2 && path.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(format!(
+        "endpoint_timeouts: `{}` is no path of at most {} letters, digits, `/`, `_`, `-`, `.`, `:`",
+        path.escape_debug(),
+        MAX_NAME_BYTES / 2
+    ))
 }
 
 fn headers(key: &str, headers: &IndexMap<String, String>) -> Result<(), String> {

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     atomic_file::Staged,
     synapse::{
-        catalog::Pool,
+        catalog::{Pool, Reach},
         haproxy::{
             render::Rendered,
             template::{self, Template},
@@ -29,10 +29,24 @@ fn server(name: &str, port: u16) -> catalog::Server {
     }
 }
 
+fn reach(place: &str, is_discovered: bool, servers: Vec<catalog::Server>) -> Reach {
+    Reach { place: place.parse().unwrap(), is_discovered, servers }
+}
+
+fn one_place(config: NamespaceConfig, servers: Vec<catalog::Server>) -> Pool {
+    Pool {
+        config: Arc::new(config),
+        records: Arc::default(),
+        reaches: vec![reach("region:here", true, servers)],
+        fault: None,
+        leaving: BTreeSet::new(),
+    }
+}
+
 fn catalog<'a>(
     pools: impl IntoIterator<Item = (&'a str, NamespaceConfig, Vec<catalog::Server>)>,
 ) -> Catalog {
-    let pool = |config, servers| Arc::new(Pool { config: Arc::new(config), servers });
+    let pool = |config, servers| Arc::new(one_place(config, servers));
     let pools = pools
         .into_iter()
         .map(|(name, config, servers)| (name.parse().unwrap(), pool(config, servers)));
@@ -46,7 +60,8 @@ fn simply(catalog: &Catalog) -> Built {
 fn text(model: &Model) -> String {
     let template::Source { file, text } = template::built_in();
     let text = Template::parse(&file, text).unwrap().render(model).unwrap();
-    let managed = model.namespaces.iter().map(|section| section.name.as_str()).collect();
+    let backends = model.namespaces.iter().flat_map(|section| &section.backends);
+    let managed = backends.map(|backend| backend.name.as_str()).collect();
     Rendered::parse(&text, &managed).text()
 }
 
@@ -69,6 +84,7 @@ fn examples() -> Catalog {
     let headers = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
+    let web1 = || vec![server("web1", 31001), server("web1", 31002)];
     let pencil = NamespaceConfig {
         timeout_connect: Some(Duration::from_millis(300)),
         timeout_server: Some(Duration::from_secs(4)),
@@ -76,27 +92,54 @@ fn examples() -> Catalog {
         healthcheck_uri: "/healthz".to_owned(),
         extra_healthcheck_headers: headers(&[("X-Mode", "ro"), ("Host", "a \"b\" 50% $x")]),
         extra_headers: headers(&[("X-Mode", "ro #1")]),
-        keepalive: true,
+        endpoint_timeouts: [("/slow/report".to_owned(), Duration::from_secs(20))].into(),
         ..config(20973)
     };
-    let queue = NamespaceConfig {
-        mode: Mode::Tcp,
-        balance: Some(Balance::Roundrobin),
-        retries: Some(0),
-        ..config(20974)
-    };
-    let servers = vec![
+    let in_region = vec![
         catalog::Server { weight: Some(12), ..server("web1", 31001) },
         catalog::Server { backup: true, ..server("web1", 31002) },
         catalog::Server { leaving: true, weight: Some(0), ..server("web2", 31001) },
         catalog::Server { address: "[2001:db8::1]:80".parse().unwrap(), ..server("web6", 80) },
     ];
-    catalog([
-        ("pencil.main", pencil, servers),
-        ("pencil.only_files", config(0), vec![server("web1", 31009)]),
-        ("queue.main", queue, vec![server("q1", 31044)]),
-        ("queue.spare", config(20975), vec![]),
-    ])
+    let pencil = Pool {
+        reaches: vec![
+            reach("habitat:east1a", false, web1()),
+            reach("region:east1", true, in_region),
+        ],
+        ..one_place(pencil, vec![])
+    };
+    let nearfar = Pool {
+        reaches: vec![reach("habitat:east1a", true, vec![]), reach("region:east1", false, web1())],
+        ..one_place(config(20977), vec![])
+    };
+    let queue = NamespaceConfig {
+        mode: Mode::Tcp,
+        balance: Some(Balance::Roundrobin),
+        retries: Some(0),
+        endpoint_timeouts: [("/".to_owned(), Duration::from_secs(1))].into(),
+        ..config(20974)
+    };
+    let cacheproxy = NamespaceConfig { is_proxy: true, keepalive: true, ..config(20978) };
+    let through = NamespaceConfig {
+        proxied_through: Some("cacheproxy.main".parse().unwrap()),
+        ..config(20979)
+    };
+    let waiting = Pool {
+        fault: Some(Fault::Delay(Duration::from_millis(500))),
+        ..one_place(through, vec![server("c1", 31001)])
+    };
+    let dropping = Pool { fault: Some(Fault::Drop), ..one_place(config(20975), vec![]) };
+    let pools = [
+        ("cacheproxy.main", one_place(cacheproxy, vec![server("p1", 31001)])),
+        ("catalog.main", waiting),
+        ("nearfar.main", nearfar),
+        ("pencil.main", pencil),
+        ("pencil.only_files", one_place(config(0), vec![server("web1", 31009)])),
+        ("queue.main", one_place(queue, vec![server("q1", 31044)])),
+        ("queue.spare", dropping),
+    ];
+    let pools = pools.into_iter().map(|(name, pool)| (name.parse().unwrap(), Arc::new(pool)));
+    Catalog { pools: pools.collect(), ..Catalog::default() }
 }
 
 #[test]
@@ -116,8 +159,11 @@ fn servers_keep_their_numbers_and_new_ones_take_the_lowest_that_is_free() {
     let servers = vec![server("a", 1), server("b", 2), server("c", 3), server("d", 4)];
     let catalog = catalog([("web.main", config(1), servers)]);
     let built = build(&Settings::default(), &catalog, &ids, &Accepted::new(), &BTreeSet::new());
-    let mut ids: Vec<_> =
-        built.model.namespaces[0].servers.iter().map(|s| (s.name.clone(), s.id)).collect();
+    let mut ids: Vec<_> = built.model.namespaces[0].backends[0]
+        .servers
+        .iter()
+        .map(|s| (s.name.clone(), s.id))
+        .collect();
     ids.sort();
     let ids: Vec<_> = ids.iter().map(|(name, id)| (&name[..1], *id)).collect();
     assert_eq!(ids, [("a", 3), ("b", 2), ("c", 4), ("d", 7)]);
@@ -130,7 +176,7 @@ fn hosts_do_not_all_begin_with_the_same_server() {
     let first = |order_seed| {
         let settings = Settings { order_seed, ..Settings::default() };
         let built = build(&settings, &catalog, &Ids::new(), &Accepted::new(), &BTreeSet::new());
-        built.model.namespaces[0].servers[0].name.clone()
+        built.model.namespaces[0].backends[0].servers[0].name.clone()
     };
     assert!((1..20).any(|seed| first(seed) != first(0)));
     assert_eq!(first(7), first(7));
@@ -144,7 +190,10 @@ fn one_timeout_holds_for_both_sides() {
         let config = NamespaceConfig { timeout_client, timeout_server, ..config(1) };
         let model = simply(&catalog([("web.main", config, vec![])])).model;
         let section = &model.namespaces[0];
-        (section.frontend.as_ref().unwrap().timeout_client_ms, section.timeout_server_ms)
+        (
+            section.frontend.as_ref().unwrap().timeout_client_ms,
+            section.backends[0].timeout_server_ms,
+        )
     };
     assert_eq!(given(Some(5), None), (Some(5), Some(5)));
     assert_eq!(given(None, Some(6)), (Some(6), Some(6)));
@@ -200,7 +249,7 @@ fn a_namespace_that_cannot_be_rendered_keeps_its_last_good_settings_and_new_serv
     let built = build(&Settings::default(), &next, &Ids::new(), &before.accepted, &BTreeSet::new());
     let web = &built.model.namespaces[1];
     assert_eq!(web.frontend.as_ref().unwrap().bind.port(), 80);
-    assert_eq!((web.servers.len(), built.model.namespaces.len()), (1, 2));
+    assert_eq!((web.backends[0].servers.len(), built.model.namespaces.len()), (1, 2));
     assert!(built.refused[0].reason.contains("control characters"), "{:?}", built.refused);
     let without_history = simply(&next);
     assert_eq!(without_history.model.namespaces.len(), 1);
@@ -229,7 +278,7 @@ fn a_server_that_could_break_out_of_its_line_is_left_out() {
         server("good", 1),
     ];
     let built = simply(&catalog([("web.main", config(1), servers)]));
-    assert_eq!(built.model.namespaces[0].servers.len(), 1);
+    assert_eq!(built.model.namespaces[0].backends[0].servers.len(), 1);
     assert_eq!(built.refused.len(), 7);
 }
 

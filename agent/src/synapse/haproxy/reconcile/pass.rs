@@ -111,12 +111,13 @@ impl<L: Limit> Keeper<L> {
         }
         for (name, pool) in &catalog.pools {
             let old = before.pools.get(name)?;
-            if old.config != pool.config {
+            if Arc::ptr_eq(old, pool) {
+                continue;
+            }
+            if !old.differs_in_servers_only(pool) {
                 return None;
             }
-            if old.servers != pool.servers {
-                changed.insert(name.clone());
-            }
+            changed.insert(name.clone());
         }
         self.renderer.render_servers(catalog, &changed, &self.ids, wanted)
     }
@@ -124,7 +125,9 @@ impl<L: Limit> Keeper<L> {
     /// Before the first rendering: servers keep the numbers that the process, or else the file, has
     /// given them.
     async fn seed(&mut self, catalog: &Catalog) {
-        let names: BTreeSet<_> = catalog.pools.keys().map(ToString::to_string).collect();
+        let pools = catalog.pools.iter();
+        let names = pools.flat_map(|(name, pool)| pool.variants(name, &pool.config));
+        let names: BTreeSet<_> = names.map(|variant| variant.name).collect();
         self.disk.recover(names.clone()).await;
         self.ids = self.disk.written().map(|written| written.ids()).unwrap_or_default();
         if let Ok(observed) = self.runtime.observe(&Scope::All(names)).await {

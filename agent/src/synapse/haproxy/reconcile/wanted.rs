@@ -215,5 +215,6 @@ fn raise(alarm: &mut Option<String>, reason: String) -> bool {
 }
 
 fn managed(model: &Model) -> BTreeSet<&str> {
-    model.namespaces.iter().map(|section| section.name.as_str()).collect()
+    let backends = model.namespaces.iter().flat_map(|section| &section.backends);
+    backends.map(|backend| backend.name.as_str()).collect()
 }
