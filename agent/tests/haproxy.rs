@@ -5,6 +5,8 @@
 mod host;
 #[path = "haproxy/reloads.rs"]
 mod reloads;
+#[path = "haproxy/routes.rs"]
+mod routes;
 #[path = "haproxy/templates.rs"]
 mod templates;
 

@@ -117,12 +117,13 @@ impl Host {
         &self,
         pools: impl IntoIterator<Item = (&'a str, NamespaceConfig, Vec<Server>)>,
     ) {
-        let pools: BTreeMap<_, _> = pools
-            .into_iter()
-            .map(|(name, config, servers)| {
-                (name.parse().unwrap(), Arc::new(one_place(config, servers)))
-            })
-            .collect();
+        let pool = |(name, config, servers)| (name, one_place(config, servers));
+        self.set_pools(pools.into_iter().map(pool));
+    }
+
+    pub(crate) fn set_pools<'a>(&self, pools: impl IntoIterator<Item = (&'a str, Pool)>) {
+        let pool = |(name, pool): (&str, Pool)| (name.parse().unwrap(), Arc::new(pool));
+        let pools: BTreeMap<_, _> = pools.into_iter().map(pool).collect();
         self.catalog.send_replace(Some(Arc::new(Catalog { pools, ..Catalog::default() })));
     }
 
@@ -283,13 +284,16 @@ pub(crate) async fn get(address: impl Into<SocketAddr>, path: &str) -> Option<(u
 }
 
 /// A pool that is seen in one place only.
-fn one_place(config: NamespaceConfig, servers: Vec<Server>) -> Pool {
-    let place = "region:here".parse().unwrap();
+pub(crate) fn one_place(config: NamespaceConfig, servers: Vec<Server>) -> Pool {
     Pool {
         config: Arc::new(config),
         records: Arc::default(),
-        reaches: vec![Reach { place, is_discovered: true, servers }],
+        reaches: vec![reach("region:here", true, servers)],
         fault: None,
         leaving: BTreeSet::new(),
     }
+}
+
+pub(crate) fn reach(place: &str, is_discovered: bool, servers: Vec<Server>) -> Reach {
+    Reach { place: place.parse().unwrap(), is_discovered, servers }
 }
