@@ -7,6 +7,8 @@ mod host;
 mod reloads;
 #[path = "haproxy/routes.rs"]
 mod routes;
+#[path = "haproxy/shares.rs"]
+mod shares;
 #[path = "haproxy/templates.rs"]
 mod templates;
 

@@ -1,6 +1,7 @@
 //! `smartstack.yaml`: the namespaces of one service.
 
 mod raw;
+mod traffic;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +12,8 @@ use std::{
 };
 
 use indexmap::IndexMap;
+
+pub use self::traffic::{Canary, Joined, Share, Spillover};
 
 use crate::{
     fields::Input,
@@ -95,6 +98,12 @@ pub struct NamespaceConfig {
     pub is_proxy: bool,
     /// `chaos`: faults that are made on purpose on the hosts of a place, in file order.
     pub chaos: IndexMap<Place, Chaos>,
+    /// `slowstart_s`: a server that is new gets its full share only after so long.
+    pub slowstart: Option<Duration>,
+    /// `canary`.
+    pub canary: Option<Canary>,
+    /// `spillover`.
+    pub spillover: Option<Spillover>,
     /// `plugins`: lines that are added to HAProxy's configuration.
     pub plugins: Plugins,
 }
@@ -128,6 +137,9 @@ impl Default for NamespaceConfig {
             proxied_through: None,
             is_proxy: false,
             chaos: IndexMap::new(),
+            slowstart: None,
+            canary: None,
+            spillover: None,
             plugins: Plugins::default(),
         }
     }

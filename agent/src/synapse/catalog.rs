@@ -1,6 +1,7 @@
 //! All namespaces with the servers that clients should reach.
 
 mod pool;
+mod traffic;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use soa_configs::{Namespace, NamespaceConfig, Place};
+use soa_configs::{Namespace, NamespaceConfig, Place, smartstack::Canary};
 
 pub use self::pool::{Fault, Pool, Reach, Server, Variant};
 use crate::{
@@ -60,7 +61,10 @@ pub fn assemble(
         let old = before.and_then(|before| before.pools.get(namespace));
         let pool = match old.filter(|old| part.is_in(old, &leaving)) {
             Some(old) => Arc::clone(old),
-            None => Arc::new(part.pool(reading, leaving)),
+            None => {
+                let spilled = old.is_some_and(|old| old.spilled);
+                Arc::new(part.pool(reading, leaving, spilled))
+            }
         };
         catalog.pools.insert(namespace.clone(), pool);
     }
@@ -87,23 +91,27 @@ impl Part<'_> {
             && reaches.eq(self.places.iter().copied())
     }
 
-    fn pool(&self, reading: Reading, leaving: BTreeSet<SocketAddr>) -> Pool {
+    fn pool(&self, reading: Reading, leaving: BTreeSet<SocketAddr>, spilled: bool) -> Pool {
         let reach = |(place, is_discovered): &(&Place, bool)| {
             let near = near(reading.layout, place, self.namespace);
             let records = self.listing.records.iter().filter(|seen| near(seen));
             let records = records.map(|seen| &seen.record);
             let servers = match self.fault {
                 Some(Fault::Error503) => Vec::new(),
-                _ => servers(records, reading, &leaving),
+                _ => servers(records, reading, &leaving, self.config.canary.as_ref()),
             };
             Reach { place: (*place).clone(), is_discovered: *is_discovered, servers }
         };
+        let mut reaches: Vec<_> = self.places.iter().map(reach).collect();
+        let spillover = self.config.spillover;
+        let spilled = spillover.is_some_and(|s| traffic::spill(&mut reaches, s, spilled));
         Pool {
             config: Arc::clone(self.config),
             records: Arc::clone(&self.listing.records),
-            reaches: self.places.iter().map(reach).collect(),
+            reaches,
             fault: self.fault,
             leaving,
+            spilled,
         }
     }
 }
@@ -168,11 +176,15 @@ fn servers<'a>(
     records: impl Iterator<Item = &'a Record>,
     reading: Reading,
     leaving: &BTreeSet<SocketAddr>,
+    canary: Option<&Canary>,
 ) -> Vec<Server> {
-    let mut servers = BTreeMap::new();
+    let (mut servers, mut canaries) = (BTreeMap::new(), BTreeSet::new());
     for record in records {
         let address = SocketAddr::new(record.host, record.port);
         let name = name(&record.name, address);
+        if canary.is_some_and(|canary| traffic::is_canary(canary, record)) {
+            canaries.insert(name.clone());
+        }
         servers.entry(name).or_insert_with_key(|name| Server {
             name: name.clone(),
             address,
@@ -181,7 +193,11 @@ fn servers<'a>(
             leaving: leaving.contains(&address),
         });
     }
-    servers.into_values().collect()
+    let mut servers: Vec<Server> = servers.into_values().collect();
+    if let Some(canary) = canary {
+        traffic::divide(&mut servers, canary.share, |server| canaries.contains(&server.name));
+    }
+    servers
 }
 
 fn is_backup(record: &Record) -> bool {

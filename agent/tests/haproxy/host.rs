@@ -291,6 +291,7 @@ pub(crate) fn one_place(config: NamespaceConfig, servers: Vec<Server>) -> Pool {
         reaches: vec![reach("region:here", true, servers)],
         fault: None,
         leaving: BTreeSet::new(),
+        spilled: false,
     }
 }
 

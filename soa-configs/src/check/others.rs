@@ -12,10 +12,11 @@ use crate::{
 };
 
 /// Every key of a namespace that some tool reads (synapse.md §8.4, nerve.md §7.4).
-const NAMESPACE_KEYS: [&str; 27] = [
+const NAMESPACE_KEYS: [&str; 30] = [
     "advertise",
     "allredisp",
     "balance",
+    "canary",
     "chaos",
     "discover",
     "endpoint_timeouts",
@@ -36,6 +37,8 @@ const NAMESPACE_KEYS: [&str; 27] = [
     "proxy_port",
     "retries",
     "routes",
+    "slowstart_s",
+    "spillover",
     "timeout_client_ms",
     "timeout_connect_ms",
     "timeout_server_ms",

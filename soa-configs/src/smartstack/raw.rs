@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::{Balance, Chaos, Fail, NamespaceConfig, Plugins};
+use super::{Balance, Chaos, Fail, NamespaceConfig, Plugins, traffic};
 use crate::{
     fields::{self, Fields, Input},
     values::{self, ProxyPort},
@@ -69,6 +69,9 @@ fn namespace(fields: &mut Fields<'_>) -> NamespaceConfig {
         proxied_through: fields.read("proxied_through", values::namespace),
         is_proxy: fields.read("is_proxy", Input::boolean).unwrap_or(false),
         chaos: fields.read("chaos", chaos).unwrap_or_default(),
+        slowstart: fields.read("slowstart_s", values::seconds),
+        canary: fields.read("canary", traffic::canary),
+        spillover: fields.read("spillover", traffic::spillover),
         plugins: fields.read("plugins", plugins).unwrap_or_default(),
     }
 }

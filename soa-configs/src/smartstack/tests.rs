@@ -49,6 +49,9 @@ fn everything_has_a_default() {
         proxied_through: None,
         is_proxy: false,
         chaos: IndexMap::new(),
+        slowstart: None,
+        canary: None,
+        spillover: None,
         plugins: Plugins::default(),
     };
     assert_eq!(main("main:\n  proxy_port: 20001\n"), wanted);
@@ -326,5 +329,36 @@ proptest! {
             prop_assert!(uri.chars().all(|c| c.is_ascii_graphic()));
             prop_assert!(!config.extra_headers["A"].contains(char::is_control));
         }
+    }
+}
+
+#[test]
+fn requests_are_divided_as_written_or_the_fault_says_how_to_write_it() {
+    let share = |part| Share::of_thousand(part).unwrap();
+    let config =
+        with("canary: {label: canary, share: 0.05}\n  spillover: {below: 2}\n  slowstart_s: 30");
+    let config = config.unwrap();
+    assert_eq!(config.slowstart, Some(Duration::from_secs(30)));
+    let canary = Canary { label: "canary".to_owned(), value: None, share: share(50) };
+    assert_eq!(config.canary, Some(canary));
+    assert_eq!(config.spillover, Some(Spillover { below: 2, until: 3, joined: Joined::Backup }));
+    let config = with("spillover: {below: 2, until: 5, as: weighted, share: 0.25}").unwrap();
+    let joined = Joined::Weighted(share(250));
+    assert_eq!(config.spillover, Some(Spillover { below: 2, until: 5, joined }));
+    for wrong in [
+        "canary: {label: canary}",
+        "canary: {share: 0.1}",
+        "canary: {label: a, share: 1.5}",
+        "canary: {label: a, share: .nan}",
+        "spillover: {}",
+        "spillover: {below: 0}",
+        "spillover: {below: 3, until: 2}",
+        "spillover: {below: 3, as: weighted}",
+        "spillover: {below: 3, as: backup, share: 0.5}",
+        "spillover: {below: 3, as: twins}",
+        "slowstart_s: 0",
+    ] {
+        let message = with(wrong).unwrap_err().to_string();
+        assert!(message.contains("expected"), "{wrong}: {message}");
     }
 }

@@ -21,6 +21,7 @@ pub(in crate::api) fn catalog<const N: usize>(namespaces: [(&str, u16); N]) -> C
         reaches: Vec::new(),
         fault: None,
         leaving: std::collections::BTreeSet::new(),
+        spilled: false,
     };
     let pools = namespaces.map(|(name, port)| (name.parse().unwrap(), Arc::new(pool(port))));
     Catalog { pools: pools.into(), ..Catalog::default() }

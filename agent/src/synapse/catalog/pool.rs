@@ -19,6 +19,8 @@ pub struct Pool {
     pub fault: Option<Fault>,
     /// Where tasks of this host are on their way out.
     pub leaving: BTreeSet<SocketAddr>,
+    /// Servers of a wider place have joined those of `discover` (`spillover`).
+    pub spilled: bool,
 }
 
 /// The servers of one place.

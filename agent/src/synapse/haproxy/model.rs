@@ -160,6 +160,8 @@ impl Part<'_> {
             check: check(settings, self.name, config),
             retries: config.retries,
             timeout_connect_ms: config.timeout_connect.map(admit::milliseconds),
+            slowstart_ms: config.slowstart.map(admit::milliseconds),
+            all_backups: config.spillover.is_some(),
             maxconn_per_server: settings.maxconn_per_server,
             maxqueue_per_server: settings.maxqueue_per_server,
             is_proxy: config.is_proxy && !self.is_tcp(),

@@ -68,6 +68,10 @@ pub struct Section {
     pub check: Check,
     pub retries: Option<u16>,
     pub timeout_connect_ms: Option<u64>,
+    /// A server that is new gets its full share only after so long.
+    pub slowstart_ms: Option<u64>,
+    /// All backup servers are used together when no other is left, not the first of them alone.
+    pub all_backups: bool,
     pub maxconn_per_server: u32,
     pub maxqueue_per_server: u32,
     /// Others are `proxied_through` it.

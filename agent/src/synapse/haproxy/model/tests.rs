@@ -40,6 +40,7 @@ fn one_place(config: NamespaceConfig, servers: Vec<catalog::Server>) -> Pool {
         reaches: vec![reach("region:here", true, servers)],
         fault: None,
         leaving: BTreeSet::new(),
+        spilled: false,
     }
 }
 
