@@ -9,6 +9,7 @@ pub mod apply;
 pub mod check;
 pub mod execute;
 pub mod fingerprint;
+pub mod guilty;
 pub mod limit;
 pub mod line;
 pub mod master;

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use agent::atomic_file::write;
+use soa_configs::NamespaceConfig;
 
 use super::{
     NS,
-    host::{Host, Web, eventually, free_port, namespace},
+    host::{Host, Web, eventually, free_port, get, namespace},
     until_served_by,
 };
 
@@ -98,5 +99,68 @@ async fn a_directory_without_the_file_means_the_built_in_template_and_no_alarm()
     host.until("the built-in one is back", |status| status.counters.reloads == 2).await;
     eventually("it is in the file", || async { host.config().contains("unix-bind mode 666") })
         .await;
+    host.stop().await;
+}
+
+/// An operator's template that HAProxy refuses for one kind of namespace only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_haproxy_refuses_keeps_its_last_good_section_and_all_others_go_on() {
+    let picky = BUILT_IN.replace(
+        "	default_backend {{ ns.name }}",
+        "	default_backend {{ ns.name }}\n{%- if ns.retries == 7 %}\n\tno such line\n{%- endif %}",
+    );
+    assert_ne!(picky, BUILT_IN);
+    let (mut host, _templates, _file) = with_template(Some(&picky)).await;
+    let _hacheck = Web::hacheck(&host).await;
+    let web = Web::start(host.address(), "web").await;
+    let mut ports = Vec::new();
+    for _ in 0..10 {
+        ports.push(free_port(host.address()).await);
+    }
+    let names: Vec<String> = (0..10).map(|n| format!("s{n}.main")).collect();
+    let set = |host: &Host, known: usize, retries: u16, guilty: &[usize]| {
+        let config = |n: usize| NamespaceConfig {
+            retries: Some(if guilty.contains(&n) { 7 } else { retries }),
+            ..namespace(ports[n])
+        };
+        let servers = || vec![web.server.clone()];
+        host.set((0..known).map(|n| (names[n].as_str(), config(n), servers())));
+    };
+    set(&host, 9, 1, &[]);
+    host.until_up("s0.main", &web.server).await;
+    // One that was good before, and one that never was.
+    set(&host, 10, 2, &[4, 9]);
+    let held = host
+        .until("two are held back and the rest is in force", |status| {
+            status.refused.len() == 2 && status.counters.reloads == 1
+        })
+        .await;
+    let refused: Vec<_> = held.refused.iter().map(|refused| refused.what.as_str()).collect();
+    assert_eq!(refused, ["s4.main", "s9.main"]);
+    assert!(held.refused[0].reason.contains("no such line"), "{:?}", held.refused);
+    assert!(held.refused[0].reason.ends_with("its last good settings stay"), "{:?}", held.refused);
+    let config = host.config();
+    assert_eq!(
+        (config.matches("\tretries 2\n").count(), config.matches("\tretries 1\n").count()),
+        (8, 2),
+        "one of them in the defaults"
+    );
+    assert!(!config.contains("s9.main"));
+    for (n, port) in ports.iter().enumerate() {
+        let answer = get((host.address(), *port), "/").await;
+        assert_eq!(answer.is_some_and(|(status, _)| status == 200), n != 9, "{n}");
+    }
+    // A held one does not stand in the way of the next change.
+    set(&host, 9, 3, &[4]);
+    host.until("the next change", |status| {
+        status.refused.len() == 1 && status.counters.reloads == 2 && status.alarm.is_none()
+    })
+    .await;
+    set(&host, 10, 3, &[]);
+    host.until("they are good again", |status| {
+        status.refused.is_empty() && status.counters.reloads == 3
+    })
+    .await;
+    host.until_up("s9.main", &web.server).await;
     host.stop().await;
 }

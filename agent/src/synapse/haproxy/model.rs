@@ -19,7 +19,7 @@ pub use self::context::{
     Server,
 };
 
-use super::{fingerprint::Fingerprint, settings::Settings};
+use super::{fingerprint::Fingerprint, guilty::HeldBack, settings::Settings};
 use crate::synapse::catalog::{self, Catalog, Fault, Pool};
 
 /// The number each server has in HAProxy, by backend and name.
@@ -46,18 +46,26 @@ pub struct Built {
 }
 
 /// Decides what HAProxy should be. A namespace whose settings cannot be rendered keeps those of
-/// `accepted`; all others go on. `taken` are ports on which another process listens.
+/// `accepted`; all others go on. `held_back` are those that HAProxy would not take, `taken` ports on
+/// which another process listens.
 #[must_use]
 pub fn build(
     settings: &Settings,
     catalog: &Catalog,
     ids: &Ids,
     accepted: &Accepted,
+    held_back: &HeldBack,
     taken: &BTreeSet<u16>,
 ) -> Built {
-    let (accepted, mut refused) = admit::configs(settings, catalog, accepted, taken);
+    let (accepted, mut refused) = admit::configs(settings, catalog, accepted, held_back, taken);
     let model = of(settings, catalog, accepted.iter(), ids, &accepted, &mut refused);
     Built { model, accepted, refused }
+}
+
+/// The model of these namespaces with these settings, to be tried out.
+#[must_use]
+pub fn of_these(settings: &Settings, catalog: &Catalog, these: &Accepted, ids: &Ids) -> Model {
+    of(settings, catalog, these.iter(), ids, these, &mut Vec::new())
 }
 
 /// The part of the model that concerns `names`, with the settings they were last rendered with: for

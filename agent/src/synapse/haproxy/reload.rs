@@ -47,6 +47,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// HAProxy did not accept the text.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::NotUsable(check::Error::Refused(_)))
+    }
+
     /// HAProxy accepted the text and could not start with it: a port may be taken.
     #[must_use]
     pub fn is_of_start(&self) -> bool {

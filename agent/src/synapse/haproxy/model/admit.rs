@@ -12,7 +12,7 @@ use std::{
 use indexmap::IndexMap;
 use soa_configs::{Mode, Namespace, NamespaceConfig};
 
-use super::{Accepted, Refused, Settings};
+use super::{Accepted, HeldBack, Refused, Settings};
 use crate::synapse::catalog::{Catalog, Pool, Server};
 
 /// A line has at most 64 words, and each check header takes three.
@@ -31,6 +31,7 @@ pub(super) fn configs(
     settings: &Settings,
     catalog: &Catalog,
     before: &Accepted,
+    held_back: &HeldBack,
     taken: &BTreeSet<u16>,
 ) -> (Accepted, Vec<Refused>) {
     let mut order: Vec<_> = catalog.pools.iter().collect();
@@ -41,12 +42,20 @@ pub(super) fn configs(
     let mut holders = Holders::new(settings, taken);
     let (mut accepted, mut refused) = (BTreeMap::new(), Vec::new());
     for (name, pool) in order {
-        match holders.admit(name, &pool.config, pool) {
+        let held_back = held_back.get(name).filter(|held| held.config == pool.config);
+        let verdict = match held_back {
+            Some(held) => Err(held.reason.clone()),
+            None => holders.admit(name, &pool.config, pool),
+        };
+        match verdict {
             Ok(()) => {
                 accepted.insert(name.clone(), Arc::clone(&pool.config));
             }
             Err(mut reason) => {
-                let held = before.get(name);
+                let held = match held_back {
+                    Some(held) => held.instead.as_ref(),
+                    None => before.get(name),
+                };
                 if let Some(held) = held.filter(|held| holders.admit(name, held, pool).is_ok()) {
                     accepted.insert(name.clone(), Arc::clone(held));
                     reason.push_str("; its last good settings stay");

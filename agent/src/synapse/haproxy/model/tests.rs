@@ -55,7 +55,14 @@ fn catalog<'a>(
 }
 
 fn simply(catalog: &Catalog) -> Built {
-    build(&Settings::default(), catalog, &Ids::new(), &Accepted::new(), &BTreeSet::new())
+    build(
+        &Settings::default(),
+        catalog,
+        &Ids::new(),
+        &Accepted::new(),
+        &HeldBack::new(),
+        &BTreeSet::new(),
+    )
 }
 
 fn text(model: &Model) -> String {
@@ -159,7 +166,14 @@ fn servers_keep_their_numbers_and_new_ones_take_the_lowest_that_is_free() {
     let ids = Ids::from([("web.main".to_owned(), known)]);
     let servers = vec![server("a", 1), server("b", 2), server("c", 3), server("d", 4)];
     let catalog = catalog([("web.main", config(1), servers)]);
-    let built = build(&Settings::default(), &catalog, &ids, &Accepted::new(), &BTreeSet::new());
+    let built = build(
+        &Settings::default(),
+        &catalog,
+        &ids,
+        &Accepted::new(),
+        &HeldBack::new(),
+        &BTreeSet::new(),
+    );
     let mut ids: Vec<_> = built.model.namespaces[0].backends[0]
         .servers
         .iter()
@@ -176,7 +190,14 @@ fn hosts_do_not_all_begin_with_the_same_server() {
     let catalog = catalog([("web.main", config(1), servers)]);
     let first = |order_seed| {
         let settings = Settings { order_seed, ..Settings::default() };
-        let built = build(&settings, &catalog, &Ids::new(), &Accepted::new(), &BTreeSet::new());
+        let built = build(
+            &settings,
+            &catalog,
+            &Ids::new(),
+            &Accepted::new(),
+            &HeldBack::new(),
+            &BTreeSet::new(),
+        );
         built.model.namespaces[0].backends[0].servers[0].name.clone()
     };
     assert!((1..20).any(|seed| first(seed) != first(0)));
@@ -218,7 +239,14 @@ fn a_newcomer_cannot_take_a_port_away() {
     let settings = Settings::default();
     let before = simply(&catalog([("web.main", config(80), vec![])]));
     let with_rival = catalog([("aaa.main", config(80), vec![]), ("web.main", config(80), vec![])]);
-    let built = build(&settings, &with_rival, &Ids::new(), &before.accepted, &BTreeSet::new());
+    let built = build(
+        &settings,
+        &with_rival,
+        &Ids::new(),
+        &before.accepted,
+        &HeldBack::new(),
+        &BTreeSet::new(),
+    );
     let names: Vec<_> = built.accepted.keys().map(Namespace::as_str).collect();
     assert_eq!(names, ["web.main"]);
     assert_eq!(built.refused[0].what, "aaa.main");
@@ -232,7 +260,8 @@ fn a_port_of_another_process_is_left_to_it() {
     let before = simply(&catalog([("moves.main", config(80), vec![])]));
     let next = catalog([("moves.main", config(81), vec![]), ("new.main", config(81), vec![])]);
     let taken = BTreeSet::from([81]);
-    let built = build(&Settings::default(), &next, &Ids::new(), &before.accepted, &taken);
+    let built =
+        build(&Settings::default(), &next, &Ids::new(), &before.accepted, &HeldBack::new(), &taken);
     assert_eq!(built.accepted, before.accepted, "who had another port keeps it");
     assert_eq!(built.refused.len(), 2);
     assert!(built.refused[0].reason.contains("another process"), "{:?}", built.refused);
@@ -247,7 +276,14 @@ fn a_namespace_that_cannot_be_rendered_keeps_its_last_good_settings_and_new_serv
     };
     let next =
         catalog([("other.main", config(82), vec![]), ("web.main", broken, vec![server("a", 1)])]);
-    let built = build(&Settings::default(), &next, &Ids::new(), &before.accepted, &BTreeSet::new());
+    let built = build(
+        &Settings::default(),
+        &next,
+        &Ids::new(),
+        &before.accepted,
+        &HeldBack::new(),
+        &BTreeSet::new(),
+    );
     let web = &built.model.namespaces[1];
     assert_eq!(web.frontend.as_ref().unwrap().bind.port(), 80);
     assert_eq!((web.backends[0].servers.len(), built.model.namespaces.len()), (1, 2));

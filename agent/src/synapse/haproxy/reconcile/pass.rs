@@ -237,6 +237,7 @@ impl<L: Limit> Keeper<L> {
                 self.failed = None;
                 self.status.counters.reloads += 1;
                 self.disk.now_has(Arc::clone(wanted));
+                self.renderer.is_proven();
                 None
             }
             Err(failure) => {
@@ -247,6 +248,9 @@ impl<L: Limit> Keeper<L> {
                 if failure.is_of_start() {
                     self.renderer.look_for_taken_ports();
                 }
+                if failure.is_refusal() {
+                    self.hold_back_guilty().await;
+                }
                 Some(text)
             }
         };
@@ -256,6 +260,15 @@ impl<L: Limit> Keeper<L> {
         // Whatever runs now, the old worker's connection leads elsewhere.
         self.runtime.disconnect();
         self.clock.full = Instant::now();
+    }
+
+    /// Without them the rest is rendered again at once.
+    async fn hold_back_guilty(&mut self) {
+        let Some(catalog) = self.rendered.clone() else { return };
+        if self.renderer.hold_back_guilty(&catalog, &self.ids).await {
+            self.failed = None;
+            self.rendered = None;
+        }
     }
 
     /// What the running skeleton can be brought to; `None`: it is not the agent's.
@@ -377,6 +390,7 @@ impl<L: Limit> Keeper<L> {
         if self.asked.is_none() && info.fingerprint == wanted {
             self.failed = None;
             self.reload_alarm = None;
+            self.renderer.is_proven();
         }
     }
 }

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::{
     super::{
         check,
+        guilty::{HeldBack, Search},
         model::{self, Accepted, Built, Ids, Model, Refused},
         render::Rendered,
         settings::Settings,
@@ -33,6 +34,10 @@ pub(super) struct Renderer {
     /// A source that was found broken, and when, so that it is not tried again and again.
     rejected: Option<(String, Instant)>,
     accepted: Accepted,
+    /// What ran last.
+    proven: Accepted,
+    /// Whom HAProxy would not take.
+    held_back: HeldBack,
     pub(super) ports: Ports,
     /// What of the catalog was not used the last time.
     pub(super) refused: Vec<Refused>,
@@ -52,6 +57,8 @@ impl Renderer {
             stands_in: false,
             rejected: None,
             accepted: Accepted::new(),
+            proven: Accepted::new(),
+            held_back: HeldBack::new(),
             refused: Vec::new(),
             template_alarm: None,
             render_alarm: None,
@@ -62,6 +69,9 @@ impl Renderer {
     /// The wanted configuration; `None`: it cannot be rendered, the last one stands.
     pub(super) fn render(&mut self, catalog: &Catalog, ids: &Ids) -> Option<Rendered> {
         self.ports.look_again();
+        // Who has other settings by now is tried again.
+        let config = |name: &Namespace| catalog.pools.get(name).map(|pool| &pool.config);
+        self.held_back.retain(|name, held| config(name) == Some(&held.config));
         let built = self.build(catalog, ids);
         let template = self.template.as_ref()?;
         match template.render(&built.model) {
@@ -81,7 +91,44 @@ impl Renderer {
     }
 
     fn build(&self, catalog: &Catalog, ids: &Ids) -> Built {
-        model::build(&self.settings, catalog, ids, &self.accepted, &self.ports.taken())
+        let taken = self.ports.taken();
+        model::build(&self.settings, catalog, ids, &self.accepted, &self.held_back, &taken)
+    }
+
+    /// HAProxy runs what was rendered last.
+    pub(super) fn is_proven(&mut self) {
+        if self.proven != self.accepted {
+            self.proven = self.accepted.clone();
+        }
+    }
+
+    /// HAProxy refused what was rendered last. Finds the namespaces at fault among those that are new
+    /// or have changed, and holds them back; returns whether there are any.
+    pub(super) async fn hold_back_guilty(&mut self, catalog: &Catalog, ids: &Ids) -> bool {
+        let mut search = Search::new(&self.accepted, &self.proven);
+        while let Some(trial) = search.next() {
+            let Some(text) = self.text_of(catalog, &trial, ids) else { return false };
+            match check::check(&self.settings, &text).await {
+                Ok(_) => search.answered(None),
+                Err(check::Error::Refused(reason)) => {
+                    search.answered(Some(format!("haproxy refuses it: {reason}")));
+                }
+                Err(_) => return false,
+            }
+        }
+        let found = search.found(&self.proven);
+        for (namespace, held) in &found {
+            warn!(%namespace, reason = held.reason, "held back, so that all others go on");
+        }
+        let is_new = found.iter().any(|(name, held)| self.held_back.get(name) != Some(held));
+        self.held_back.extend(found);
+        is_new
+    }
+
+    fn text_of(&self, catalog: &Catalog, these: &Accepted, ids: &Ids) -> Option<String> {
+        let model = model::of_these(&self.settings, catalog, these, ids);
+        let text = self.template.as_ref()?.render(&model).ok()?;
+        Some(Rendered::parse(&text, &managed(&model)).text())
     }
 
     /// After HAProxy could not start: namespaces whose ports another process holds are left out
@@ -141,6 +188,8 @@ impl Renderer {
         match self.try_out(&source, catalog, ids).await {
             Ok(template) => {
                 info!(file = source.file, "template in force");
+                // What the last one could not say, this one may.
+                self.held_back.clear();
                 self.template = Some(template);
                 self.is_as_asked();
             }
