@@ -121,6 +121,8 @@ pub struct Listing {
     /// Grows with every read of this namespace, also when nothing changed; tells a confirming read
     /// from the first one.
     pub generation: u64,
+    /// The session in which it was read; 0: none is known, it comes from the disk or from memory.
+    pub session: i64,
     pub read_at: SystemTime,
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use indexmap::IndexMap;
 
-pub use self::traffic::{Canary, Joined, Share, Spillover};
+pub use self::traffic::{Canary, DefaultServer, Guard, Joined, Share, Spillover};
 
 use crate::{
     fields::Input,
@@ -104,6 +104,12 @@ pub struct NamespaceConfig {
     pub canary: Option<Canary>,
     /// `spillover`.
     pub spillover: Option<Spillover>,
+    /// `guard`.
+    pub guard: Guard,
+    /// `use_previous_backends`: when nobody is registered any more, the last servers stay.
+    pub use_previous_backends: bool,
+    /// `default_servers`.
+    pub default_servers: Vec<DefaultServer>,
     /// `plugins`: lines that are added to HAProxy's configuration.
     pub plugins: Plugins,
 }
@@ -140,6 +146,9 @@ impl Default for NamespaceConfig {
             slowstart: None,
             canary: None,
             spillover: None,
+            guard: Guard::default(),
+            use_previous_backends: false,
+            default_servers: Vec::new(),
             plugins: Plugins::default(),
         }
     }

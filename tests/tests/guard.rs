@@ -86,3 +86,48 @@ async fn servers_that_vanish_at_once_are_kept_until_a_second_read_and_zero_on_pu
     .await;
     Ok(())
 }
+
+/// Somebody deletes half of what is registered, and puts it back.
+#[tokio::test]
+async fn when_many_namespaces_lose_their_servers_at_once_none_is_believed_soon() -> Result {
+    let zookeeper = ZooKeeper::start().await?;
+    let registry = format!("{{hosts: ['{}']}}", zookeeper.hosts());
+    let mut scene = Scene::new(&registry, "guard: {hold: 100ms}\n", "")?;
+    let elsewhere = scene.docker.serve(&unique("web"), "nobody.knows")?;
+    let client = zookeeper.client().await?;
+    let others = [unique("web"), unique("web")];
+    for service in &others {
+        scene.host.namespace(service, "")?;
+    }
+    let [second, third] = others.map(|service| format!("{service}.main"));
+    let first = scene.namespace.clone();
+    let (host, all) = (&scene.host, [&first, &second, &third]);
+    host.until("the namespaces are known", |report| {
+        report["backends"].as_array().is_some_and(|backends| backends.len() == 3)
+    })
+    .await;
+    for namespace in all {
+        register(&client, namespace, elsewhere.port()?).await?;
+        host.until_up(namespace, 3).await;
+    }
+    let picture = host.haproxy_picture().await?;
+    tokio::try_join!(vanish(&client, &first), vanish(&client, &second))?;
+    host.until("both losses are doubted", |report| {
+        doubted(report, &first) && doubted(report, &second)
+    })
+    .await;
+    // Ten times as long as one of them alone would be doubted.
+    for _ in 0..20 {
+        assert_eq!(host.haproxy_picture().await?, picture);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    for namespace in [&first, &second] {
+        register(&client, namespace, elsewhere.port()?).await?;
+    }
+    host.until("nothing is doubted any more", |report| {
+        !all.into_iter().any(|namespace| doubted(report, namespace))
+    })
+    .await;
+    assert_eq!(host.haproxy_picture().await?, picture);
+    Ok(())
+}

@@ -115,11 +115,7 @@ async fn after_a_server_was_away_for_longer_than_the_session_exactly_the_living_
         drop(newcomer);
         until_exactly(&zookeeper.client().await?, &scene.namespace, &expected).await;
         scene.until_served_by(2).await;
-        // A ZooKeeper that has forgotten everything is believed a second later, for as long as it takes
-        // to write all records again.
-        if fault != Fault::Emptied {
-            unharmed(traffic).await?;
-        }
+        unharmed(traffic).await?;
     }
     Ok(())
 }

@@ -344,7 +344,17 @@ impl Problems {
         if !(0.0..=1.0).contains(&share) {
             self.add(raw.share.as_ref(), "guard.share", "must be from 0 to 1");
         }
-        guard::Policy { share, hold: self.span("guard.hold", &raw.hold, default.hold) }
+        let panic = raw.panic.as_ref().map_or(default.panic, |panic| panic.value);
+        if !(0.0..=1.0).contains(&panic) {
+            self.add(raw.panic.as_ref(), "guard.panic", "must be from 0 to 1");
+        }
+        guard::Policy {
+            share,
+            hold: self.span("guard.hold", &raw.hold, default.hold),
+            long_hold: self.span("guard.long_hold", &raw.long_hold, default.long_hold),
+            panic,
+            ..default
+        }
     }
 }
 

@@ -106,6 +106,8 @@ pub(super) struct RawTls {
 pub(super) struct RawGuard {
     pub(super) share: Option<Spanned<f64>>,
     pub(super) hold: Text,
+    pub(super) long_hold: Text,
+    pub(super) panic: Option<Spanned<f64>>,
 }
 
 #[derive(Default, Deserialize)]

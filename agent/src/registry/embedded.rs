@@ -139,6 +139,7 @@ impl Memory {
                     records: Arc::new(records),
                     refused: Vec::new(),
                     generation,
+                    session: 0,
                     read_at,
                 };
                 self.listings.insert(namespace.clone(), Arc::new(listing));

@@ -103,6 +103,7 @@ impl Part<'_> {
             Reach { place: (*place).clone(), is_discovered: *is_discovered, servers }
         };
         let mut reaches: Vec<_> = self.places.iter().map(reach).collect();
+        self.defaults(&mut reaches);
         let spillover = self.config.spillover;
         let spilled = spillover.is_some_and(|s| traffic::spill(&mut reaches, s, spilled));
         Pool {
@@ -112,6 +113,22 @@ impl Part<'_> {
             fault: self.fault,
             leaving,
             spilled,
+        }
+    }
+
+    /// Nobody is registered where clients look first.
+    fn defaults(&self, reaches: &mut [Reach]) {
+        let fails = self.fault == Some(Fault::Error503);
+        let empty = |reach: &&mut Reach| reach.is_discovered && reach.servers.is_empty() && !fails;
+        for reach in reaches.iter_mut().filter(empty) {
+            let defaults = self.config.default_servers.iter().map(|default| Server {
+                name: name(&default.name, default.address),
+                address: default.address,
+                weight: None,
+                backup: false,
+                leaving: false,
+            });
+            reach.servers.extend(defaults);
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
+use soa_configs::{NamespaceConfig, smartstack::Share};
+
 use crate::registry::{Listing, Record, SeenRecord};
 
 /// What counts as sudden, and how long a loss must last.
@@ -15,11 +17,52 @@ pub struct Policy {
     /// A doubted loss is believed when another read at least this much later shows it too.
     /// Default 1 s.
     pub hold: Duration,
+    /// The same when the registry itself may have lost something: the loss was read in another session
+    /// than the servers, or it is a [panic](Self::panic). Hosts need this long to register again.
+    /// Default 30 s.
+    pub long_hold: Duration,
+    /// So many namespaces at once, as a share of those with servers and at least two, cannot all mean
+    /// it. Default 0.5.
+    pub panic: f64,
+    /// `use_previous_backends`, unless there are `default_servers`: a loss of everything is never
+    /// believed.
+    pub keeps_last: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { share: 0.5, hold: Duration::from_secs(1) }
+        Self {
+            share: 0.5,
+            hold: Duration::from_secs(1),
+            long_hold: Duration::from_secs(30),
+            panic: 0.5,
+            keeps_last: false,
+        }
+    }
+}
+
+impl Policy {
+    /// With what a namespace says of itself.
+    #[must_use]
+    pub fn of(self, config: &NamespaceConfig) -> Self {
+        Self {
+            share: config.guard.share.map_or(self.share, Share::value),
+            hold: config.guard.hold.unwrap_or(self.hold),
+            keeps_last: config.use_previous_backends && config.default_servers.is_empty(),
+            ..self
+        }
+    }
+
+    /// Whether so many of the namespaces with servers have lost theirs that none is believed.
+    #[must_use]
+    pub fn is_panic(&self, doubted: usize, namespaces: usize) -> bool {
+        doubted >= 2 && doubted as f64 > self.panic * namespaces as f64
+    }
+
+    /// In a panic.
+    #[must_use]
+    pub fn panicking(self) -> Self {
+        Self { hold: self.hold.max(self.long_hold), ..self }
     }
 }
 
@@ -36,10 +79,14 @@ pub struct Doubt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
     Believe,
-    /// Keep the servers of before. With `reread`, ask the registry to look again now.
+    /// Keep the servers of before, at least until the doubt is `hold` old. With `reread`, ask the
+    /// registry to look again now.
     Hold {
         reread: bool,
+        hold: Duration,
     },
+    /// Keep the servers of before, whatever else is read.
+    Keep,
 }
 
 /// Judges `seen` against the listing that is `accepted` now.
@@ -63,11 +110,16 @@ pub fn judge(
     if !is_sudden_loss(policy.share, &before, &now) {
         return Judgement::Believe;
     }
+    if policy.keeps_last && now.is_empty() {
+        return Judgement::Keep;
+    }
+    let other_session = accepted.session != seen.session;
+    let hold = if other_session { policy.hold.max(policy.long_hold) } else { policy.hold };
     match doubt {
-        None => Judgement::Hold { reread: false },
-        Some(doubt) if doubt.age < policy.hold => Judgement::Hold { reread: false },
+        None => Judgement::Hold { reread: false, hold },
+        Some(doubt) if doubt.age < hold => Judgement::Hold { reread: false, hold },
         Some(doubt) if seen.generation > doubt.generation => Judgement::Believe,
-        Some(_) => Judgement::Hold { reread: true },
+        Some(_) => Judgement::Hold { reread: true, hold },
     }
 }
 
@@ -91,10 +143,16 @@ fn server(record: &Record) -> Server<'_> {
 mod tests {
     use std::{sync::Arc, time::SystemTime};
 
+    use soa_configs::smartstack::Guard;
+
     use super::*;
 
     fn everywhere(_: &SeenRecord) -> bool {
         true
+    }
+
+    fn hold(reread: bool, seconds: u64) -> Judgement {
+        Judgement::Hold { reread, hold: Duration::from_secs(seconds) }
     }
 
     fn nobody(_: &Record) -> bool {
@@ -114,7 +172,13 @@ mod tests {
             },
         };
         let records = Arc::new(ports.into_iter().map(record).collect());
-        Listing { records, refused: Vec::new(), generation, read_at: SystemTime::UNIX_EPOCH }
+        Listing {
+            records,
+            refused: Vec::new(),
+            generation,
+            session: 1,
+            read_at: SystemTime::UNIX_EPOCH,
+        }
     }
 
     #[test]
@@ -149,9 +213,9 @@ mod tests {
                     nobody,
                 )
             };
-            assert_eq!(judge(2, None), Judgement::Hold { reread: false });
-            assert_eq!(judge(3, Some(doubt(2, 10))), Judgement::Hold { reread: false });
-            assert_eq!(judge(2, Some(doubt(2, 1000))), Judgement::Hold { reread: true });
+            assert_eq!(judge(2, None), hold(false, 1));
+            assert_eq!(judge(3, Some(doubt(2, 10))), hold(false, 1));
+            assert_eq!(judge(2, Some(doubt(2, 1000))), hold(true, 1));
             assert_eq!(judge(3, Some(doubt(2, 1000))), Judgement::Believe);
         }
     }
@@ -161,7 +225,7 @@ mod tests {
         let one = listing(1, [1]);
         assert_eq!(
             judge(Policy::default(), Some(&one), &listing(2, []), None, everywhere, nobody),
-            Judgement::Hold { reread: false }
+            hold(false, 1)
         );
     }
 
@@ -178,7 +242,7 @@ mod tests {
                 nobody,
             )
         };
-        assert_eq!(judge(3..=10), Judgement::Hold { reread: false });
+        assert_eq!(judge(3..=10), hold(false, 1));
         assert_eq!(judge(1..=2), Judgement::Believe);
     }
 
@@ -191,6 +255,50 @@ mod tests {
             })
         };
         assert_eq!(judge(2), Judgement::Believe);
-        assert_eq!(judge(1), Judgement::Hold { reread: false });
+        assert_eq!(judge(1), hold(false, 1));
+    }
+
+    #[test]
+    fn a_loss_in_another_session_is_held_for_longer() {
+        let ten = listing(1, 1..=10);
+        let elsewhere = |generation, ports: &[u16]| Listing {
+            session: 2,
+            ..listing(generation, ports.iter().copied())
+        };
+        let judge = |seen: &Listing, age| {
+            let doubt = Doubt { generation: 2, age: Duration::from_secs(age) };
+            judge(Policy::default(), Some(&ten), seen, Some(&doubt), everywhere, nobody)
+        };
+        assert_eq!(judge(&elsewhere(3, &[]), 29), hold(false, 30));
+        assert_eq!(judge(&elsewhere(2, &[1]), 30), hold(true, 30));
+        assert_eq!(judge(&elsewhere(3, &[]), 30), Judgement::Believe);
+        assert_eq!(judge(&elsewhere(3, &[1, 2, 3, 4, 5, 6]), 0), Judgement::Believe);
+    }
+
+    #[test]
+    fn many_namespaces_at_once_are_a_panic_and_two_at_least() {
+        let policy = Policy::default();
+        for (doubted, namespaces, panic) in
+            [(0, 0, false), (1, 1, false), (2, 2, true), (5, 10, false), (6, 10, true)]
+        {
+            assert_eq!(policy.is_panic(doubted, namespaces), panic, "{doubted} of {namespaces}");
+        }
+        assert_eq!(policy.panicking().hold, policy.long_hold);
+    }
+
+    #[test]
+    fn a_namespace_may_say_for_itself_what_is_sudden_and_that_the_last_servers_stay() {
+        let policy = Policy::default();
+        let config = NamespaceConfig { use_previous_backends: true, ..NamespaceConfig::default() };
+        let judge = |policy, ports: &[u16]| {
+            let seen = listing(9, ports.iter().copied());
+            let doubt = Doubt { generation: 1, age: Duration::from_secs(3600) };
+            judge(policy, Some(&listing(1, 1..=10)), &seen, Some(&doubt), everywhere, nobody)
+        };
+        assert_eq!(judge(policy.of(&config), &[]), Judgement::Keep);
+        assert_eq!(judge(policy.of(&config), &[1]), Judgement::Believe);
+        let guard = Guard { share: Share::of_thousand(950), hold: None };
+        let config = NamespaceConfig { guard, ..NamespaceConfig::default() };
+        assert_eq!(policy.of(&config).share, 0.95);
     }
 }

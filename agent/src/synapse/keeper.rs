@@ -62,6 +62,8 @@ pub struct Outputs {
 const PATIENCE_FOR_REGISTRY: Duration = Duration::from_secs(3);
 /// A registry that answers but leaves some namespaces unread must not hold up the others longer.
 const PATIENCE_FOR_STRAGGLERS: Duration = Duration::from_secs(10);
+/// Between two questions about the same doubt.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 const SAVE_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
@@ -117,6 +119,8 @@ struct Suspicion {
     since: Instant,
     /// When a second read was last asked for.
     asked: Option<Instant>,
+    /// When it may be believed; `None`: never.
+    due: Option<Instant>,
 }
 
 impl Keeper {
@@ -159,11 +163,13 @@ impl Keeper {
         let soa = Arc::clone(&inputs.soa.borrow_and_update());
         let observed = Arc::clone(&inputs.observed.borrow_and_update());
         let away = Arc::clone(&inputs.away.borrow_and_update());
+        let policy = self.policy();
         for (namespace, listing) in &observed.namespaces {
-            let discover = soa.configs.namespaces.get(namespace).map(|config| &config.discover);
-            let place =
-                soa.places.iter().find(|place| Some(place.kind()) == discover.map(String::as_str));
-            self.take(namespace, listing, place, &away, &outputs.reread);
+            let config = soa.configs.namespaces.get(namespace);
+            let discover = config.map(|config| config.discover.as_str());
+            let place = soa.places.iter().find(|place| Some(place.kind()) == discover);
+            let policy = config.map_or(policy, |config| policy.of(config));
+            self.take(namespace, listing, policy, place, &away, &outputs.reread);
         }
         if soa.read {
             let known = &soa.configs.namespaces;
@@ -191,6 +197,7 @@ impl Keeper {
         &mut self,
         namespace: &Namespace,
         seen: &Arc<Listing>,
+        policy: Policy,
         place: Option<&Place>,
         away: &Away,
         reread: &mpsc::Sender<Namespace>,
@@ -209,8 +216,7 @@ impl Keeper {
         let of_place = place.map(|place| near(self.settings.reading.layout, place, namespace));
         let near = |seen: &SeenRecord| of_place.as_ref().is_none_or(|near| near(seen));
         let believed_now = believed.map(AsRef::as_ref);
-        let judgement =
-            judge(self.settings.guard, believed_now, seen, doubt.as_ref(), near, departing);
+        let judgement = judge(policy, believed_now, seen, doubt.as_ref(), near, departing);
         match judgement {
             Judgement::Believe => {
                 if self.doubts.remove(namespace).is_some() {
@@ -222,20 +228,37 @@ impl Keeper {
                 }
                 self.believed.insert(namespace.clone(), Arc::clone(seen));
             }
-            Judgement::Hold { reread: again } => {
-                let had = believed.map_or(0, |b| b.records.len());
-                let suspicion = self.doubts.entry(namespace.clone()).or_insert_with(|| {
-                    warn!(%namespace, had, seen = seen.records.len(), "sudden loss of servers; keeping them until a second read");
-                    Suspicion { generation: seen.generation, since: now, asked: None }
-                });
-                let hold = self.settings.guard.hold;
-                let due = suspicion.asked.is_none_or(|asked| now.duration_since(asked) >= hold);
-                // A full queue is no loss: the question is asked again after another hold.
-                if again && due && reread.try_send(namespace.clone()).is_ok() {
+            Judgement::Hold { reread: again, hold } => {
+                let suspicion = self.doubt(namespace, seen);
+                suspicion.due = Some(suspicion.since + hold);
+                let may_ask =
+                    suspicion.asked.is_none_or(|asked| now.duration_since(asked) >= ASK_EVERY);
+                if again && may_ask {
+                    // In a full queue it is lost, and asked again.
+                    let _ = reread.try_send(namespace.clone());
                     suspicion.asked = Some(now);
                 }
             }
+            Judgement::Keep => self.doubt(namespace, seen).due = None,
         }
+    }
+
+    /// When the registry itself may have lost something, nothing is believed soon.
+    fn policy(&self) -> Policy {
+        let with_servers = self.believed.values().filter(|b| !b.records.is_empty()).count();
+        let policy = self.settings.guard;
+        let doubted = self.doubts.values().filter(|doubt| doubt.due.is_some()).count();
+        let panic = policy.is_panic(doubted, with_servers);
+        if panic { policy.panicking() } else { policy }
+    }
+
+    fn doubt(&mut self, namespace: &Namespace, seen: &Listing) -> &mut Suspicion {
+        let had = self.believed.get(namespace).map_or(0, |believed| believed.records.len());
+        self.doubts.entry(namespace.clone()).or_insert_with(|| {
+            let seen_now = seen.records.len();
+            warn!(%namespace, had, seen = seen_now, "sudden loss of servers; keeping them until a second read");
+            Suspicion { generation: seen.generation, since: Instant::now(), asked: None, due: None }
+        })
     }
 
     /// Whether the catalog may be acted on. After a start: when every namespace has been read, or
@@ -254,9 +277,11 @@ impl Keeper {
     }
 
     fn next_wake(&self) -> Instant {
-        let hold = self.settings.guard.hold;
-        let doubts = self.doubts.values().map(|s| s.asked.unwrap_or(s.since) + hold);
         let now = Instant::now();
+        let doubts = self.doubts.values().filter_map(|suspicion| {
+            let ask = suspicion.asked.map(|asked| asked + ASK_EVERY);
+            Some(suspicion.due?.max(ask.unwrap_or(now)))
+        });
         let start = [PATIENCE_FOR_REGISTRY, PATIENCE_FOR_STRAGGLERS]
             .into_iter()
             .map(|patience| self.started + patience)

@@ -70,7 +70,13 @@ pub fn load(path: &Path, layout: Layout, now: SystemTime) -> Result<(Listings, D
             Some(SeenRecord { znode, record })
         });
         let records = Arc::new(records.collect());
-        Arc::new(Listing { records, refused: Vec::new(), generation: 0, read_at: saved_at })
+        Arc::new(Listing {
+            records,
+            refused: Vec::new(),
+            generation: 0,
+            session: 0,
+            read_at: saved_at,
+        })
     };
     let listings = file.namespaces.into_iter().map(|(name, c)| (name, listing(c))).collect();
     Ok((listings, now.duration_since(saved_at).unwrap_or_default()))
@@ -114,7 +120,8 @@ mod tests {
         let record = Record::decode(payload).unwrap();
         let records = Arc::new(vec![SeenRecord { znode: "host1_0000000001".to_owned(), record }]);
         let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let listing = Listing { records, refused: Vec::new(), generation: 0, read_at: at };
+        let listing =
+            Listing { records, refused: Vec::new(), generation: 0, session: 0, read_at: at };
         let saved = Listings::from([("web.main".parse().unwrap(), Arc::new(listing))]);
         save(&path, Layout::V2, &saved, at).unwrap();
         let later = at + Duration::from_secs(90);

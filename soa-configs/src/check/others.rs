@@ -12,18 +12,20 @@ use crate::{
 };
 
 /// Every key of a namespace that some tool reads (synapse.md §8.4, nerve.md §7.4).
-const NAMESPACE_KEYS: [&str; 30] = [
+const NAMESPACE_KEYS: [&str; 33] = [
     "advertise",
     "allredisp",
     "balance",
     "canary",
     "chaos",
+    "default_servers",
     "discover",
     "endpoint_timeouts",
     "extra_advertise",
     "extra_headers",
     "extra_healthcheck_headers",
     "fixed_delay",
+    "guard",
     "healthcheck_body_expect",
     "healthcheck_mode",
     "healthcheck_port",
@@ -43,6 +45,7 @@ const NAMESPACE_KEYS: [&str; 30] = [
     "timeout_connect_ms",
     "timeout_server_ms",
     "updown_timeout_s",
+    "use_previous_backends",
 ];
 
 /// The keys of `monitoring.yaml` (cli-and-monitoring.md A3).

@@ -72,6 +72,13 @@ fn namespace(fields: &mut Fields<'_>) -> NamespaceConfig {
         slowstart: fields.read("slowstart_s", values::seconds),
         canary: fields.read("canary", traffic::canary),
         spillover: fields.read("spillover", traffic::spillover),
+        guard: fields.read("guard", traffic::guard).unwrap_or_default(),
+        use_previous_backends: fields
+            .read("use_previous_backends", Input::boolean)
+            .unwrap_or(false),
+        default_servers: fields
+            .read("default_servers", traffic::default_servers)
+            .unwrap_or_default(),
         plugins: fields.read("plugins", plugins).unwrap_or_default(),
     }
 }

@@ -52,6 +52,9 @@ fn everything_has_a_default() {
         slowstart: None,
         canary: None,
         spillover: None,
+        guard: Guard::default(),
+        use_previous_backends: false,
+        default_servers: Vec::new(),
         plugins: Plugins::default(),
     };
     assert_eq!(main("main:\n  proxy_port: 20001\n"), wanted);
@@ -345,7 +348,18 @@ fn requests_are_divided_as_written_or_the_fault_says_how_to_write_it() {
     let config = with("spillover: {below: 2, until: 5, as: weighted, share: 0.25}").unwrap();
     let joined = Joined::Weighted(share(250));
     assert_eq!(config.spillover, Some(Spillover { below: 2, until: 5, joined }));
+    let config = with(
+        "guard: {share: 0.9, hold_s: 5}\n  use_previous_backends: true\n  default_servers: [{host: 10.0.0.1, port: 80}]",
+    );
+    let config = config.unwrap();
+    let hold = Some(Duration::from_secs(5));
+    assert_eq!(config.guard, Guard { share: Some(share(900)), hold });
+    let server = DefaultServer { name: String::new(), address: ([10, 0, 0, 1], 80).into() };
+    assert!(config.use_previous_backends && config.default_servers == [server]);
     for wrong in [
+        "default_servers: [{host: 10.0.0.1}]",
+        "default_servers: [{host: 10.0.0.1, port: 80, name: a_b}]",
+        "guard: {share: 2}",
         "canary: {label: canary}",
         "canary: {share: 0.1}",
         "canary: {label: a, share: 1.5}",

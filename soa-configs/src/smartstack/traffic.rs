@@ -1,7 +1,12 @@
 //! Keys of this house that the old programs do not know: how requests are divided.
 
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
 use crate::{
-    fields::{Fields, Input},
+    fields::{self, Fields, Input},
     values,
     yaml::{Fault, Value},
 };
@@ -51,6 +56,51 @@ pub enum Joined {
     Backup,
     /// Together they get this share of the requests.
     Weighted(Share),
+}
+
+/// `guard`: what of a sudden loss of servers is doubted; what is absent is as on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Guard {
+    /// A larger share lost at once is doubted.
+    pub share: Option<Share>,
+    /// How long it must last.
+    pub hold: Option<Duration>,
+}
+
+/// One of `default_servers`: it is used when nobody is registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultServer {
+    /// Only letters, digits, `-` and `.`; may be empty.
+    pub name: String,
+    pub address: SocketAddr,
+}
+
+pub(super) fn guard(input: Input<'_>) -> Result<Guard, Fault> {
+    let mut fields = Fields::new(input)?;
+    let (share, hold) = (fields.read("share", share), fields.read("hold_s", values::seconds));
+    fields.finish()?;
+    Ok(Guard { share, hold })
+}
+
+pub(super) fn default_servers(input: Input<'_>) -> Result<Vec<DefaultServer>, Fault> {
+    fields::list(input, |input| {
+        let mut fields = Fields::new(input)?;
+        let host: Option<IpAddr> = fields.read("host", |input| {
+            values::parsed(input, |text| {
+                text.parse().map_err(|_| format!("{text:?} is no address"))
+            })
+        });
+        let port = fields.read("port", values::port);
+        let name = fields.read("name", Input::text).unwrap_or_default();
+        fields.finish()?;
+        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
+        match (host, port) {
+            (Some(host), Some(port)) if is_name && name.len() <= 200 => {
+                Ok(DefaultServer { name, address: SocketAddr::new(host, port.get()) })
+            }
+            _ => Err(input.expected("a server as {name: web1, host: 10.0.0.1, port: 80}")),
+        }
+    })
 }
 
 pub(super) fn canary(input: Input<'_>) -> Result<Canary, Fault> {

@@ -271,7 +271,7 @@ impl Follower {
         }
         self.state.children = children;
         self.state.generation += 1;
-        Ok(listing(&self.state.children, self.state.generation))
+        Ok(listing(&self.state))
     }
 }
 
@@ -337,15 +337,21 @@ async fn read_child(
     Ok(Some((path, content)))
 }
 
-fn listing(children: &Children, generation: u64) -> Listing {
+fn listing(state: &State) -> Listing {
     let (mut records, mut refused) = (Vec::new(), Vec::new());
-    for (path, child) in children {
+    for (path, child) in &state.children {
         if let Some(record) = &child.record {
             records.push(SeenRecord { znode: path.clone(), record: record.clone() });
         }
         refused.extend(child.refused.iter().map(|reason| (path.clone(), reason.clone())));
     }
-    Listing { records: Arc::new(records), refused, generation, read_at: SystemTime::now() }
+    Listing {
+        records: Arc::new(records),
+        refused,
+        generation: state.generation,
+        session: state.session,
+        read_at: SystemTime::now(),
+    }
 }
 
 #[cfg(test)]
@@ -360,7 +366,7 @@ mod tests {
         let never = Child::new(Err("no JSON".to_owned()), None);
         let children = [("/a", good), ("/b", spoilt), ("/c", never)];
         let children = children.into_iter().map(|(path, c)| (path.to_owned(), c)).collect();
-        let listing = listing(&children, 1);
+        let listing = listing(&State { children, ..State::default() });
         let paths: Vec<_> = listing.records.iter().map(|seen| seen.znode.as_str()).collect();
         assert_eq!(paths, ["/a", "/b"]);
         assert_eq!(listing.refused.len(), 2);

@@ -164,6 +164,7 @@ pub(super) mod tests {
                 records: Arc::new(znodes.iter().map(seen).collect()),
                 refused: Vec::new(),
                 generation: 1,
+                session: 0,
                 read_at: SystemTime::UNIX_EPOCH,
             };
             let namespaces = [("web.main".parse().unwrap(), Arc::new(listing))].into();
@@ -188,6 +189,7 @@ pub(super) mod tests {
             records: Arc::default(),
             refused: Vec::new(),
             generation: 1,
+            session: 0,
             read_at: SystemTime::UNIX_EPOCH,
         };
         let namespaces = [("web.main".parse().unwrap(), Arc::new(listing))].into();

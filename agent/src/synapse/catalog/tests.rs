@@ -25,8 +25,13 @@ fn listing(payloads: &[&str]) -> BTreeMap<Namespace, Arc<Listing>> {
         SeenRecord { znode, record }
     };
     let records = Arc::new(payloads.iter().enumerate().map(seen).collect());
-    let listing =
-        Listing { records, refused: vec![], generation: 1, read_at: SystemTime::UNIX_EPOCH };
+    let listing = Listing {
+        records,
+        refused: vec![],
+        generation: 1,
+        session: 0,
+        read_at: SystemTime::UNIX_EPOCH,
+    };
     BTreeMap::from([("web.main".parse().unwrap(), Arc::new(listing))])
 }
 
@@ -77,4 +82,42 @@ fn what_is_not_known_yet_is_left_out_and_a_strange_place_is_refused_alone() {
     listings.insert("web.ro".parse().unwrap(), main);
     let catalog = assemble(&soa, &listings, by(Layout::V2), &Away::new(), None);
     assert_eq!((catalog.pools.len(), catalog.refused.len()), (1, 1));
+}
+
+#[test]
+fn default_servers_stand_in_where_nobody_is_registered() {
+    let soa =
+        soa("main: {proxy_port: 1, default_servers: [{host: 10.9.9.9, port: 80, name: old}]}");
+    let catalog =
+        |payloads: &[&str]| assemble(&soa, &listing(payloads), by(Layout::V2), &Away::new(), None);
+    assert_eq!(names(&catalog(&[])), ["old_10.9.9.9:80"]);
+    assert_eq!(names(&catalog(&[NEAR])), ["h1_10.0.0.1:1"]);
+}
+
+#[test]
+fn the_weight_of_a_record_counts_only_when_it_is_to() {
+    let heavy = NEAR.replace("\"port\":1", "\"port\":1,\"weight\":1000");
+    let soa = soa("main: {proxy_port: 1}");
+    let weight = |weights| {
+        let reading = Reading { layout: Layout::V2, weights };
+        let catalog = assemble(&soa, &listing(&[&heavy]), reading, &Away::new(), None);
+        catalog.pools.values().next().unwrap().servers()[0].weight
+    };
+    assert_eq!((weight(false), weight(true)), (None, Some(256)));
+}
+
+#[test]
+fn what_did_not_change_is_shared_with_the_catalog_before() {
+    let soa = soa("main: {proxy_port: 1}");
+    let listings = listing(&[NEAR]);
+    let first = assemble(&soa, &listings, by(Layout::V2), &Away::new(), None);
+    let next = |away: &Away| assemble(&soa, &listings, by(Layout::V2), away, Some(&first));
+    let shares = |next: &Catalog| {
+        let pools = next.pools.values().zip(first.pools.values());
+        pools.map(|(next, first)| Arc::ptr_eq(next, first)).collect::<Vec<_>>()
+    };
+    assert_eq!(shares(&next(&Away::new())), [true]);
+    let address = "10.0.0.1:1".parse().unwrap();
+    let away = [(("web.main".parse().unwrap(), address), "drained".to_owned())].into();
+    assert_eq!(shares(&next(&away)), [false]);
 }

@@ -63,6 +63,7 @@ impl Kept {
             records: Arc::new(vec![seen]),
             refused: Vec::new(),
             generation: port.into(),
+            session: 0,
             read_at: SystemTime::UNIX_EPOCH,
         };
         let namespaces = BTreeMap::from([("web.main".parse().unwrap(), Arc::new(listing))]);
