@@ -176,6 +176,9 @@ pub(super) struct RawHaproxy {
     pub(super) check_interval: Text,
     pub(super) hard_stop_after: Text,
     pub(super) reload_interval: Text,
+    pub(super) reload_quiet: Text,
+    pub(super) reload_jitter: Text,
+    pub(super) max_old_workers: Option<usize>,
     pub(super) reload_burst: Option<NonZeroU32>,
     pub(super) use_nerve_weights: Option<bool>,
 }

@@ -6,6 +6,7 @@
 //! [`run`] is the one task that walks it; [`process`] starts HAProxy where no unit does.
 
 pub mod apply;
+pub mod carry;
 pub mod check;
 pub mod execute;
 pub mod fingerprint;

@@ -70,6 +70,7 @@ impl Host {
             program: "/usr/sbin/haproxy".into(),
             log: None,
             command_timeout: Duration::from_secs(2),
+            reload_jitter: Duration::ZERO,
             compare_interval: Duration::from_millis(500),
             ..Settings::default()
         };

@@ -8,8 +8,9 @@ use std::{
 
 use agent::{
     atomic_file::write,
-    synapse::haproxy::{Settings, master},
+    synapse::haproxy::{Settings, Status, carry, master},
 };
+use soa_configs::NamespaceConfig;
 use tokio::net::TcpListener;
 
 use super::{
@@ -112,8 +113,8 @@ async fn while_reloads_fail_servers_still_follow_the_catalog() {
     let second = Web::start(host.address(), "second").await;
     let new = ("new.main", namespace(0), vec![]);
     host.set([(NS, namespace(port), vec![second.server.clone()]), new]);
-    let status = host.until_up(NS, &second.server).await;
-    assert_eq!(status.counters.reload_failures, 1);
+    host.until_up(NS, &second.server).await;
+    let status = host.until("it fails", |status| status.counters.reload_failures == 1).await;
     assert!(status.alarm.clone().unwrap().contains("master"), "{:?}", status.alarm);
     assert_ne!(status.fingerprint_running, status.fingerprint_wanted);
     until_served_by(&host, port, "second").await;
@@ -181,5 +182,64 @@ async fn a_haproxy_with_a_foreign_configuration_is_taken_over() {
     let kept = host.dir.path().join("haproxy.cfg.last-good");
     assert_eq!(std::fs::read_to_string(kept).unwrap(), foreign);
     until_served_by(&host, port, "first").await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_down_is_down_after_a_reload_and_a_start_from_nothing_forgets_it() {
+    let (mut host, port, hacheck, first) = serving().await;
+    let second = Web::start(host.address(), "second").await;
+    let both = || vec![first.server.clone(), second.server.clone()];
+    host.set([(NS, namespace(port), both())]);
+    host.until_up(NS, &second.server).await;
+    let down = format!("set server {NS}/{} health down", second.server.name);
+    assert_eq!(host.runtime().run(&[down]).await.unwrap(), [""]);
+    // Or the first check would find it well.
+    drop(hacheck);
+    let config = NamespaceConfig { retries: Some(3), ..namespace(port) };
+    host.set([(NS, config, both())]);
+    let of = |status: &Status| {
+        status.server(NS, &second.server.name).map(|seen| seen.status.clone()).unwrap_or_default()
+    };
+    let after =
+        host.until("it is reloaded", |s| s.counters.reloads == 1 && !of(s).is_empty()).await;
+    assert!(of(&after).starts_with("DOWN"), "{}", of(&after));
+    until_served_by(&host, port, "first").await;
+    let left = std::fs::read_to_string(carry::file(&host.settings)).unwrap();
+    assert_eq!(left, "1\n", "a HAProxy that starts by itself believes nothing of it");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_workers_beyond_the_limit_are_ended_oldest_first() {
+    let mut host = Host::start_with(|settings| {
+        settings.max_old_workers = 2;
+        settings.reload_burst = NonZeroU32::MIN.saturating_add(9);
+    })
+    .await;
+    let _hacheck = Web::hacheck(&host).await;
+    let web = Web::start(host.address(), "web").await;
+    let port = free_port(host.address()).await;
+    let mut held = Vec::new();
+    for round in 0..4_u16 {
+        let config = NamespaceConfig { retries: Some(round), ..namespace(port) };
+        host.set([(NS, config, vec![web.server.clone()])]);
+        host.until("in force", |status| {
+            status.counters.reloads == u64::from(round)
+                && status.server(NS, &web.server.name).is_some()
+        })
+        .await;
+        // Keeps this worker alive after the next reload.
+        held.push(tokio::spawn(get((host.address(), port), "/hold")));
+        let holding = usize::from(round) + 1;
+        eventually("it holds", async || web.held.load(Ordering::SeqCst) == holding).await;
+    }
+    // Of the three old ones the first was ended, and its request with it.
+    let mut held = held.into_iter();
+    assert_eq!(held.next().unwrap().await.unwrap(), None);
+    web.release.cancel();
+    for request in held {
+        assert_eq!(request.await.unwrap(), Some((200, "web".to_owned())));
+    }
     host.stop().await;
 }

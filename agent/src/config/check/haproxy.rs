@@ -75,6 +75,9 @@ impl Problems {
                 &raw.reload_interval,
                 d.reload_interval,
             ),
+            reload_quiet: self.span("haproxy.reload_quiet", &raw.reload_quiet, d.reload_quiet),
+            reload_jitter: self.span("haproxy.reload_jitter", &raw.reload_jitter, d.reload_jitter),
+            max_old_workers: raw.max_old_workers.unwrap_or(d.max_old_workers),
             reload_burst: raw.reload_burst.unwrap_or(d.reload_burst),
             ..d
         }

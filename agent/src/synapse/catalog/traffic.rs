@@ -170,7 +170,8 @@ mod tests {
             prop_assert_eq!(inside == 0.0, part == 0);
             prop_assert_eq!(outside == 0.0, part == 1000);
             // A weight is whole, and 256 at most.
-            prop_assert!((got - wanted).abs() < 0.04, "{} instead of {}", got, wanted);
+            let finest = f64::from(group + rest) / (256.0 * f64::from(group.min(rest)));
+            prop_assert!((got - wanted).abs() <= finest, "{} instead of {}", got, wanted);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{io, process::Stdio, sync::Arc};
 
 use tokio::{io::AsyncReadExt as _, process::Command, time};
 
-use super::settings::Settings;
+use super::{carry, settings::Settings};
 use crate::atomic_file::{self, Staged};
 
 /// Of what HAProxy prints; a thousand broken lines need no more.
@@ -39,8 +39,9 @@ pub enum Error {
 /// When it cannot be written or checked, or HAProxy refuses it.
 pub async fn check(settings: &Settings, text: &str) -> Result<Staged, Error> {
     let (path, bytes) = (settings.config_file.clone(), Arc::<[u8]>::from(text.as_bytes()));
-    let sockets = settings.sockets_dir.clone();
+    let (sockets, own) = (settings.sockets_dir.clone(), settings.clone());
     let stage = move || {
+        carry::prepare(&own);
         // HAProxy does not make the directory its sockets stand in.
         if let Some(directory) = sockets {
             let _ = std::fs::create_dir_all(directory);
@@ -143,7 +144,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = check(&settings(&dir, "haproxy"), "global\n\tnonsense\n").await.unwrap_err();
         assert!(error.to_string().contains("line 2 (`nonsense`)"), "{error}");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let left: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        assert_eq!(left, [carry::file(&settings(&dir, "haproxy"))], "which HAProxy reads");
     }
 
     #[tokio::test]

@@ -3,6 +3,8 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use tokio::time::Instant;
+
 use governor::{
     DefaultDirectRateLimiter, Quota, RateLimiter,
     clock::{Clock as _, DefaultClock},
@@ -43,9 +45,72 @@ impl Limit for Governed {
     }
 }
 
+/// Reloads are put off so long at most, however much changes.
+const LONGEST_QUIET: Duration = Duration::from_secs(2);
+
+/// Lets changes come to rest, so that many of them cost one reload.
+#[derive(Debug)]
+pub struct Quiet<T> {
+    waiting: Option<Waiting<T>>,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    what: T,
+    first: Instant,
+    last: Instant,
+    jitter: Duration,
+}
+
+impl<T> Default for Quiet<T> {
+    fn default() -> Self {
+        Self { waiting: None }
+    }
+}
+
+impl<T: PartialEq> Quiet<T> {
+    /// When `what`, which is wanted now, may be brought into force. `random` is from 0 to 1.
+    pub fn until(&mut self, what: T, quiet: Duration, jitter: Duration, random: f64) -> Instant {
+        let now = Instant::now();
+        let waiting = match self.waiting.take() {
+            Some(waiting) if waiting.what == what => waiting,
+            Some(waiting) => Waiting { what, last: now, ..waiting },
+            None => Waiting { what, first: now, last: now, jitter: jitter.mul_f64(random) },
+        };
+        let latest = waiting.first + LONGEST_QUIET.max(quiet) + waiting.jitter;
+        let until = (waiting.last + quiet).max(waiting.first + waiting.jitter).min(latest);
+        self.waiting = Some(waiting);
+        until
+    }
+
+    /// Nothing waits any more.
+    pub fn over(&mut self) {
+        self.waiting = None;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_are_waited_for_until_they_come_to_rest_but_not_for_ever() {
+        let (quiet, jitter) = (Duration::from_millis(100), Duration::from_millis(400));
+        let mut waiting = Quiet::default();
+        let begun = Instant::now();
+        let mut until = |what| waiting.until(what, quiet, jitter, 0.5);
+        assert_eq!(until(1), begun + Duration::from_millis(200), "the jitter is longer");
+        tokio::time::advance(Duration::from_millis(150)).await;
+        assert_eq!(until(1), begun + Duration::from_millis(200));
+        assert_eq!(until(2), begun + Duration::from_millis(250));
+        for what in 3..40 {
+            tokio::time::advance(Duration::from_millis(90)).await;
+            assert!(until(what) <= begun + Duration::from_millis(2200));
+        }
+        assert!(until(40) < Instant::now(), "too much has changed for too long");
+        waiting.over();
+        assert!(waiting.until(40, quiet, jitter, 0.0) > Instant::now());
+    }
 
     #[test]
     fn after_the_burst_comes_a_pause() {

@@ -2,11 +2,18 @@
 
 use std::{io, path::Path, time::Duration};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
     time,
 };
+use tracing::warn;
+
+use super::settings::Settings;
 
 /// Of one answer.
 const MAX_REPLY_BYTES: u64 = 64 * 1024;
@@ -36,6 +43,41 @@ pub struct Reloads {
 pub async fn reloads(socket: &Path, timeout: Duration) -> io::Result<Reloads> {
     let processes = ask(socket, "show proc;quit", timeout).await?;
     parse(&processes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Ends the oldest of the workers that still live for their last connections, if there are too many.
+pub(super) async fn end_oldest_workers(settings: &Settings) {
+    let Ok(processes) =
+        ask(&settings.master_socket, "show proc;quit", settings.command_timeout).await
+    else {
+        return;
+    };
+    let old = old_workers(&processes);
+    // There will be one more.
+    let most = settings.max_old_workers.saturating_sub(1);
+    for pid in old.iter().take(old.len().saturating_sub(most)) {
+        warn!(pid, "too many old haproxy workers; the oldest is ended");
+        if let Err(error) = kill(Pid::from_raw(*pid), Signal::SIGTERM) {
+            warn!(pid, %error, "it cannot be ended");
+        }
+    }
+}
+
+/// Under `# old workers`: pid, `worker`, reloads it has lived through, ...; oldest first.
+fn old_workers(processes: &str) -> Vec<i32> {
+    let lines = processes.lines().skip_while(|line| !line.starts_with("# old workers")).skip(1);
+    let mut old: Vec<(u32, i32)> = lines
+        .take_while(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let pid = words.first()?.parse().ok().filter(|pid| *pid > 1)?;
+            (*words.get(1)? == "worker").then_some(())?;
+            let reloads = words[2..].iter().find_map(|word| word.parse().ok())?;
+            Some((reloads, pid))
+        })
+        .collect();
+    old.sort_unstable_by(|a, b| b.cmp(a));
+    old.into_iter().map(|(_, pid)| pid).collect()
 }
 
 /// Whether a master answers.
@@ -80,6 +122,17 @@ mod tests {
         assert_eq!(parse(&with("0")), Some(Reloads { count: 3, failed: false }));
         assert_eq!(parse(&with("2")), Some(Reloads { count: 3, failed: true }));
         assert_eq!(parse("Permission denied\n"), None);
+    }
+
+    #[test]
+    fn old_workers_are_told_from_others_oldest_first() {
+        let processes = "#<PID> <type> <reloads> <uptime> <version>\n\
+            18040 master 3 [failed: 0] 0d00h15m37s 2.6.12\n\
+            # workers\n18100 worker 0 0d00h00m03s 2.6.12\n\
+            # old workers\n18041 worker [was: 1] 3 0d00h15m37s 2.6.12\n\
+            18077 worker 1 0d00h05m 2.6.12\n1 worker 9 x\nnonsense\n# programs\n5 worker 9 x\n";
+        assert_eq!(old_workers(processes), [18041, 18077]);
+        assert_eq!(old_workers("Permission denied\n"), [0; 0]);
     }
 
     #[tokio::test]

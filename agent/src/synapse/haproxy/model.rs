@@ -19,7 +19,7 @@ pub use self::context::{
     Server,
 };
 
-use super::{fingerprint::Fingerprint, guilty::HeldBack, settings::Settings};
+use super::{carry, fingerprint::Fingerprint, guilty::HeldBack, settings::Settings};
 use crate::synapse::catalog::{self, Catalog, Fault, Pool};
 
 /// The number each server has in HAProxy, by backend and name.
@@ -111,6 +111,7 @@ fn global(settings: &Settings, sections: &[Section]) -> Global {
         maxconn: settings.maxconn,
         socket: settings.socket.display().to_string(),
         stats_bind: settings.stats_bind,
+        state_file: carry::file(settings).display().to_string(),
         hard_stop_after_s: settings.hard_stop_after.as_secs(),
         log: settings.log.clone(),
         captured_headers: settings.captured_headers.iter().map(capture).collect(),

@@ -25,7 +25,7 @@ use self::{disk::Disk, wanted::Renderer};
 use super::{
     apply::{Known, Reason, ServerRef},
     fingerprint::Fingerprint,
-    limit::{Governed, Limit},
+    limit::{Governed, Limit, Quiet},
     model::Ids,
     render::Rendered,
     runtime::Runtime,
@@ -91,6 +91,8 @@ struct Keeper<L> {
     asked: Option<Reason>,
     /// A skeleton that could not be brought into force, and when.
     failed: Option<(Fingerprint, Instant)>,
+    /// Lets changes that need a reload come to rest.
+    quiet: Quiet<Fingerprint>,
     reload_alarm: Option<String>,
     runtime_alarm: Option<String>,
     pending: BTreeSet<ServerRef>,
@@ -129,6 +131,7 @@ impl<L: Limit> Keeper<L> {
             worker: None,
             asked: None,
             failed: None,
+            quiet: Quiet::default(),
             reload_alarm: None,
             runtime_alarm: None,
             pending: BTreeSet::new(),

@@ -10,7 +10,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    check,
+    carry, check,
     fingerprint::Fingerprint,
     master::{self, Reloads},
     observed::Info,
@@ -156,6 +156,20 @@ async fn switch(
     fingerprint: Option<Fingerprint>,
 ) -> Result<Info, Unproven> {
     let before = ask_master(settings).await.map_err(Unproven::NoMaster)?;
+    master::end_oldest_workers(settings).await;
+    carry::save(settings, runtime).await;
+    let switched = ask_and_wait(settings, runtime, old_pid, fingerprint, before).await;
+    carry::clear(settings).await;
+    switched
+}
+
+async fn ask_and_wait(
+    settings: &Settings,
+    runtime: &mut Runtime,
+    old_pid: u32,
+    fingerprint: Option<Fingerprint>,
+    before: Reloads,
+) -> Result<Info, Unproven> {
     let deadline = Instant::now() + settings.proof_timeout;
     let mut asked = ask_to_reload(settings).await;
     let mut seen = false;

@@ -57,6 +57,13 @@ pub struct Settings {
     /// How long the old process may live for its last connections. Default 1 h, the age at which
     /// the old programs' reaper killed (synapse.md §10).
     pub hard_stop_after: Duration,
+    /// Old processes that may live at the same time; the oldest are ended before a further reload.
+    /// Default 10, as with the reaper.
+    pub max_old_workers: usize,
+    /// A reload waits until nothing has changed for so long, 2 s at most. Default 100 ms.
+    pub reload_quiet: Duration,
+    /// And a random time up to this, so that not all hosts of a fleet reload at once. Default 1 s.
+    pub reload_jitter: Duration,
     /// Pause between two reloads once [`Self::reload_burst`] is used up. Default 2 s.
     pub reload_interval: Duration,
     /// Reloads that may follow each other at once. Default 3.
@@ -107,6 +114,9 @@ impl Default for Settings {
             map_file: "/var/run/synapse/maps/ip_to_service.map".into(),
             check_interval: Duration::from_secs(600),
             hard_stop_after: Duration::from_secs(3600),
+            max_old_workers: 10,
+            reload_quiet: Duration::from_millis(100),
+            reload_jitter: Duration::from_secs(1),
             reload_interval: Duration::from_secs(2),
             reload_burst: NonZeroU32::MIN.saturating_add(2),
             command_timeout: Duration::from_secs(5),

@@ -22,6 +22,8 @@ pub struct Global {
     /// `address:port` of the statistics page.
     pub stats_bind: SocketAddr,
     pub hard_stop_after_s: u64,
+    /// From which a new worker learns what the old one knew of servers.
+    pub state_file: String,
     /// Words of a `log` line, or null.
     pub log: Option<String>,
     /// Of requests, into the log.

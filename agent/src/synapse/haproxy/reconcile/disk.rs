@@ -8,7 +8,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::super::{check, reload, render::Rendered, settings::Settings};
+use super::super::{carry, check, reload, render::Rendered, settings::Settings};
 use crate::atomic_file;
 
 /// Between two writes: a burst of changes costs one check of the whole file.
@@ -47,7 +47,11 @@ impl Disk {
     /// Removes what an earlier life of the agent was killed over.
     pub(super) async fn clear(&self) {
         let files = [self.settings.config_file.clone(), reload::last_good(&self.settings)];
-        let clear = move || files.iter().map(|file| atomic_file::remove_leftovers(file)).sum();
+        let settings = Arc::clone(&self.settings);
+        let clear = move || {
+            carry::clear_leftover(&settings);
+            files.iter().map(|file| atomic_file::remove_leftovers(file)).sum()
+        };
         let removed: usize = tokio::task::spawn_blocking(clear).await.unwrap_or_default();
         if removed > 0 {
             info!(removed, "removed unfinished configuration files");

@@ -23,7 +23,7 @@ use super::{
     },
     AFTER_FAILURE, ATTENTION, Keeper, LOOK, LOOK_WHEN_AWAY,
 };
-use crate::synapse::catalog::Catalog;
+use crate::{backoff::random, synapse::catalog::Catalog};
 
 /// Passes that may fail to replace a server before a reload does it.
 const MAX_REPLACE_PASSES: u32 = 10;
@@ -67,7 +67,7 @@ impl<L: Limit> Keeper<L> {
         }
         self.clock.reload = None;
         if let Some(reason) = self.reload_reason(&wanted, &observed.info)
-            && self.may_reload(&wanted)
+            && self.may_reload(&wanted, &reason)
         {
             self.reload(&wanted, &observed.info, reason).await;
             return Next::Again;
@@ -214,9 +214,17 @@ impl<L: Limit> Keeper<L> {
         })
     }
 
-    fn may_reload(&mut self, wanted: &Rendered) -> bool {
+    fn may_reload(&mut self, wanted: &Rendered, reason: &Reason) -> bool {
         if self.failed_before(wanted) {
             return false;
+        }
+        if *reason == Reason::Skeleton {
+            let (quiet, jitter) = (self.settings.reload_quiet, self.settings.reload_jitter);
+            let until = self.quiet.until(wanted.fingerprint, quiet, jitter, random());
+            if until > Instant::now() {
+                self.clock.reload = Some(until);
+                return false;
+            }
         }
         match self.limit.take() {
             Ok(()) => true,
@@ -232,6 +240,7 @@ impl<L: Limit> Keeper<L> {
         info!(%reason, "haproxy is reloaded");
         let outcome = reload::reload(&self.settings, &mut self.runtime, wanted, before).await;
         self.asked = None;
+        self.quiet.over();
         let error = match outcome {
             Ok(_) => {
                 self.failed = None;
