@@ -62,6 +62,7 @@ pub(in crate::api) async fn view(catalog: Catalog, haproxy: Status) -> View {
         doubted: of(Arc::default()),
         catalog: of(Some(Arc::new(catalog))),
         haproxy: of(Arc::new(haproxy)),
+        files: of(Arc::default()),
         withdrawn: of(Arc::default()),
         host_leave: crate::nerve::host_leave::HostLeave::open(spool.path().join("leaves")).await,
         tally: crate::tally::Tally::default(),
