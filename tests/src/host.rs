@@ -228,7 +228,8 @@ impl Host {
              hacheck: {{listen: '{address}:{hacheck}', spool: {dir}/spool}}\n\
              admin: {{listen: '127.0.0.1:{admin}', socket: {dir}/agent.sock}}\n\
              haproxy: {{stats: '127.0.0.1:{stats}', config_file: {dir}/haproxy.cfg, log: '', \
-             socket: {dir}/haproxy.sock, master_socket: {dir}/master.sock, sockets_dir: '', maxconn: 500}}\n\
+             socket: {dir}/haproxy.sock, master_socket: {dir}/master.sock, sockets_dir: '', \
+             map_file: {dir}/ip_to_service.map, maxconn: 500}}\n\
              {files}{}",
             self.settings
         )
