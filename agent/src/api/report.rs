@@ -264,7 +264,7 @@ fn problems(view: &View) -> Vec<ProblemReport> {
     let files = view.files.borrow();
     let unwritten = files.iter().map(|trouble| ProblemReport {
         file: trouble.file.clone(),
-        message: trouble.message.clone(),
+        message: format!("{}: {}", trouble.file, trouble.message),
     });
     broken.chain(unwritten).collect()
 }

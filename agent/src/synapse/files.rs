@@ -223,9 +223,10 @@ impl Writer {
             None => "files of services are left alone until it can be read",
             Some(_) => "what it said before stands",
         };
-        let doubts = migration.problems.iter().map(|problem| Trouble {
-            file: problem.title.clone(),
-            message: format!("{}; {consequence}", problem.reason),
+        let doubts = migration.problems.iter().map(|problem| {
+            let (file, reason) = (&problem.title, &problem.reason);
+            let reason = reason.strip_prefix(&format!("{file}: ")).unwrap_or(reason);
+            Trouble { file: file.clone(), message: format!("{reason}; {consequence}") }
         });
         self.doubts = doubts.collect();
     }
