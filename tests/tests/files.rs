@@ -52,10 +52,9 @@ async fn a_registered_task_stands_in_the_files_of_its_backends_until_it_is_gone(
     let zookeeper = ZooKeeper::start().await?;
     let mut host = host(&zookeeper)?;
     let (service, process) = (unique("books"), LocalProcess::start(&unique("p"))?);
-    host.namespace(
-        &service,
-        "  advertise: [region, superregion]\nfiles:\n  proxy_port: null\nbad:\n  proxy_port: null\n  discover: nowhere\n",
-    )?;
+    let more = "files: {proxy_port: null}\nstuck: {proxy_port: null}\n\
+                bad: {proxy_port: null, discover: nowhere}\n";
+    host.namespace(&service, &format!("  advertise: [region, superregion]\n{more}"))?;
     let namespace = format!("{service}.main");
     host.write("tasks.yaml", &process.entry(&namespace))?;
     let file = |backend: &str| format!("services/{service}.{backend}.json");
@@ -67,6 +66,7 @@ async fn a_registered_task_stands_in_the_files_of_its_backends_until_it_is_gone(
     ] {
         host.write(&name, text)?;
     }
+    fs::create_dir(host.path(&file("stuck")))?;
     host.start_agent()?;
     let client = zookeeper.client().await?;
     let child = only_child(&client, &namespace).await;
@@ -74,6 +74,14 @@ async fn a_registered_task_stands_in_the_files_of_its_backends_until_it_is_gone(
     until_said(&host, &file("main"), &format!("[{here}]")).await;
     until_said(&host, &file("main.superregion"), &format!("[{here}]")).await;
     until_said(&host, &file("files"), "[]").await;
+
+    let stuck = host.path(&file("stuck")).display().to_string();
+    let told = |report: &serde_json::Value| report["problems"].to_string().contains(&stuck);
+    host.until("what cannot be written is told", told).await;
+    let (_, why) = host.command(&["why", &format!("{service}.stuck")]).await?;
+    assert!(why.contains(&format!("{stuck}: cannot be written: ")), "{why}");
+    let (_, status) = host.command(&["status"]).await?;
+    assert!(status.contains(&stuck) && !status.contains("main.json"), "{status}");
 
     let parent = format!("/smartstack/global/{namespace}");
     let labels = r#""labels":{"superregion:norcal-test":"","region:elsewhere":""}"#;
@@ -90,9 +98,10 @@ async fn a_registered_task_stands_in_the_files_of_its_backends_until_it_is_gone(
         .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
         .collect::<std::io::Result<_>>()?;
     names.sort();
-    let backends = ["bad", "files", "main", "main.superregion"];
+    let backends = ["bad", "files", "main", "main.superregion", "stuck"];
     let mut expected = backends.map(|backend| format!("{service}.{backend}.json")).to_vec();
     expected.push("notes.json".to_owned());
+    expected.sort();
     assert_eq!(names, expected);
 
     let unchanged = host.path(&file("files"));

@@ -74,10 +74,11 @@ fn only_what_changed_is_written_and_only_files_of_backends_that_are_gone_are_rem
     assert!(changed.iter().zip(&before).take(4).all(|(now, before)| now != before));
     assert_eq!(changed[4], before[4]);
 
-    world.soa("pencil", "main: {proxy_port: 20973}");
+    // Of the namespaces none has gone.
+    world.soa("pencil", "main: {proxy_port: 20973}\nonly_files: {proxy_port: null}");
     place.directory.follow(&world.catalog(), Turn::Changes);
     let kept: Vec<_> = place.names().into_iter().filter(|name| ALL.contains(&&**name)).collect();
-    assert_eq!(kept, ["pencil.main.json"]);
+    assert_eq!(kept, ALL[3..]);
 }
 
 #[test]
