@@ -27,6 +27,7 @@ demo: cargo ## watch it work on this machine; Ctrl-C ends it and cleans up
 
 test: cargo ## every test, against the real ZooKeeper, HAProxy and Docker
 	@packaging/install-dependencies test
+	@packaging/install-envoy $(target)/tools/envoy
 	cargo build --locked --workspace
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --locked --workspace; \

@@ -93,6 +93,30 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     Staged::new(path, bytes)?.commit()
 }
 
+/// Replaces the content of `path` without waiting for the disk: for what is made anew after a power
+/// cut, thousands at a time. Staged as `.NAME.tmp`, so `path` must have one writer at a time.
+///
+/// # Errors
+/// When the file cannot be written; the old content is then still there.
+pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".tmp");
+    let staged = path.with_file_name(name);
+    let write = || {
+        // What a killed process left, perhaps with another owner or mode.
+        let _ = fs::remove_file(&staged);
+        let mut options = File::options();
+        let mut file = options.write(true).create_new(true).mode(MODE).open(&staged)?;
+        file.write_all(bytes)?;
+        fs::rename(&staged, path)
+    };
+    write().map_err(|source| {
+        let _ = fs::remove_file(&staged);
+        Error { path: path.to_owned(), source }
+    })
+}
+
 /// Replaces the content of `path` unless it is `bytes` already. Says whether it wrote.
 ///
 /// # Errors
@@ -205,6 +229,19 @@ mod tests {
         assert!(!write_if_changed(&path, b"x").unwrap());
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
         assert!(write_if_changed(&path, b"y").unwrap());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_no_obstacle_to_an_unsynced_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        File::create(dir.path().join(".a.tmp")).unwrap().write_all(b"much longer").unwrap();
+        write_unsynced(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(dir.path()), ["a"]);
+        fs::create_dir(dir.path().join("b")).unwrap();
+        assert!(write_unsynced(&dir.path().join("b"), b"").is_err());
+        assert_eq!(names(dir.path()), ["a", "b"]);
     }
 
     #[test]

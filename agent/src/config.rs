@@ -67,6 +67,7 @@ pub struct Config {
     pub statsd: Option<String>,
     /// `heartbeat`: a file touched every 10 s while the agent works, as nerve's. Default: none.
     pub heartbeat: Option<PathBuf>,
+    pub files: Files,
     /// State of the agent. Default `/var/lib/smartstack`.
     pub state_dir: PathBuf,
     pub log: Log,
@@ -182,6 +183,19 @@ pub struct Admin {
     pub socket: PathBuf,
     /// Default `127.0.0.1:6667`.
     pub listen: SocketAddr,
+}
+
+/// Files that are written for other programs.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Where each backend has its `NAME.json`. Default `/var/run/synapse/services`.
+    pub services_dir: Option<PathBuf>,
+    /// Where each backend has its `NAME.yaml` for Envoy. Default: nowhere.
+    pub envoy_dir: Option<PathBuf>,
+    /// Whether `haproxy.map_file` is written. Default false: a cron job may do so.
+    pub ip_map: bool,
+    /// The file that may name another writer of the files of services. Default: none.
+    pub envoy_migration: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]

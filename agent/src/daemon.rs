@@ -1,5 +1,6 @@
 //! Starts the wings and the interfaces, and owns shutdown, readiness and the watchdog.
 
+mod files;
 mod heartbeat;
 mod interfaces;
 mod rooms;

@@ -147,6 +147,7 @@ impl Scene {
         let text = format!(
             "soa_dir: {dir}/soa\npaasta_dir: {dir}/paasta\nlocal_tasks: {dir}/tasks.yaml\n\
              state_dir: {dir}/state\nhost: {{name: demo, address: 127.0.0.1}}\n\
+             files: {{services_dir: {dir}/services}}\n\
              locations: {{fixed: {{region: demo}}}}\nregistry: {{kind: embedded}}\n\
              docker: {{enabled: {docker}, socket: {socket}}}\n\
              hacheck: {{listen: '127.0.0.1:{hacheck}', spool: {dir}/spool}}\n\

@@ -1,9 +1,11 @@
 //! The synapse wing: from records to a running HAProxy.
 //!
 //! [`watch`] says which namespaces matter; [`keeper`] takes what the registry sees through the
-//! [`guard`], remembers it ([`memory`]) and assembles the [`catalog`]; [`haproxy`] makes it so.
+//! [`guard`], remembers it ([`memory`]) and assembles the [`catalog`]; [`haproxy`] makes it so, and
+//! [`files`] writes it down for others.
 
 pub mod catalog;
+pub mod files;
 pub mod guard;
 pub mod haproxy;
 pub mod keeper;

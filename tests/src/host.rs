@@ -47,6 +47,8 @@ pub struct Host {
     proxies: BTreeMap<String, Port>,
     /// `drain.hold`. Short, because in most tests no other host has to follow.
     pub hold: &'static str,
+    /// More settings of `files`, as `, key: value`.
+    pub files: String,
     /// More settings of the agent, as YAML.
     pub settings: String,
     agent: Option<Child>,
@@ -87,6 +89,7 @@ impl Host {
             stats: Port::free()?,
             proxies: BTreeMap::new(),
             hold: "100ms",
+            files: String::new(),
             settings: format!("registry: {registry}\n"),
             agent: None,
             haproxy: None,
@@ -213,6 +216,8 @@ impl Host {
     fn agent_settings(&self) -> String {
         let dir = self.dir.path().display();
         let (hacheck, admin, stats) = (self.hacheck.number, self.admin.number, self.stats.number);
+        let more = &self.files;
+        let files = format!("files: {{services_dir: {dir}/services{more}}}\n");
         let (name, address, hold) = (self.name, self.address, &self.hold);
         format!(
             "soa_dir: {dir}/soa\npaasta_dir: {dir}/paasta\nlocal_tasks: {dir}/tasks.yaml\n\
@@ -223,8 +228,9 @@ impl Host {
              hacheck: {{listen: '{address}:{hacheck}', spool: {dir}/spool}}\n\
              admin: {{listen: '127.0.0.1:{admin}', socket: {dir}/agent.sock}}\n\
              haproxy: {{stats: '127.0.0.1:{stats}', config_file: {dir}/haproxy.cfg, log: '', \
-             socket: {dir}/haproxy.sock, master_socket: {dir}/master.sock, sockets_dir: '', maxconn: 500}}\n\
-             {}",
+             socket: {dir}/haproxy.sock, master_socket: {dir}/master.sock, sockets_dir: '', \
+             map_file: {dir}/ip_to_service.map, maxconn: 500}}\n\
+             {files}{}",
             self.settings
         )
     }

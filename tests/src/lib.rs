@@ -3,6 +3,7 @@
 pub mod crowd;
 pub mod docker;
 pub mod dockerd;
+pub mod envoy;
 pub mod hacheck;
 pub mod host;
 pub mod machine;
@@ -24,6 +25,7 @@ pub mod zookeeper;
 pub use crowd::{Churned, Crowd, Network};
 pub use docker::{Docker, Service};
 pub use dockerd::Dockerd;
+pub use envoy::Envoy;
 pub use hacheck::Hacheck;
 pub use host::Host;
 pub use machine::Machine;

@@ -112,6 +112,8 @@ fn refusals(view: &View, registry: &mut Registry) {
     count("namespace", view.catalog.borrow().as_ref().map_or(0, |catalog| catalog.refused.len()));
     count("haproxy", view.haproxy.borrow().refused.len());
     registry.register("refused", "Things meant for this agent that it did not take", family);
+    let failing = view.files.borrow().len();
+    gauge(registry, "files_failing", "Files for others that are not as they should be", failing);
 }
 
 fn haproxy(view: &View, registry: &mut Registry) {

@@ -154,14 +154,7 @@ pub fn report(view: &View) -> Report {
         tasks: tasks(view),
         refused: refused(view),
         strangers: view.registrations.borrow().strangers.iter().map(told).collect(),
-        problems: soa
-            .problems
-            .iter()
-            .map(|p| ProblemReport {
-                file: p.file.display().to_string(),
-                message: p.message.clone(),
-            })
-            .collect(),
+        problems: problems(view),
         marks: marks(view),
         backends: backends(view, &status),
         haproxy: serde_json::to_value(&*status).unwrap_or_default(),
@@ -259,6 +252,21 @@ fn refused(view: &View) -> Vec<RefusalReport> {
         reason: refused.reason.clone(),
     });
     tasks.chain(records).chain(namespaces).chain(haproxy).collect()
+}
+
+/// Files that are broken, and those that cannot be written.
+fn problems(view: &View) -> Vec<ProblemReport> {
+    let soa = view.soa.borrow();
+    let broken = soa.problems.iter().map(|problem| ProblemReport {
+        file: problem.file.display().to_string(),
+        message: problem.message.clone(),
+    });
+    let files = view.files.borrow();
+    let unwritten = files.iter().map(|trouble| ProblemReport {
+        file: trouble.file.clone(),
+        message: format!("{}: {}", trouble.file, trouble.message),
+    });
+    broken.chain(unwritten).collect()
 }
 
 fn marks(view: &View) -> Vec<MarkReport> {

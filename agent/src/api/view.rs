@@ -24,7 +24,7 @@ use crate::{
     },
     registry::{Observed, Published},
     soa::Soa,
-    synapse::{catalog::Catalog, haproxy},
+    synapse::{catalog::Catalog, files::Trouble, haproxy},
     tally::Tally,
 };
 
@@ -52,6 +52,8 @@ pub struct View {
     pub doubted: watch::Receiver<Arc<BTreeSet<Namespace>>>,
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
     pub haproxy: watch::Receiver<Arc<haproxy::Status>>,
+    /// Files for others that are not as they should be.
+    pub files: watch::Receiver<Arc<Vec<Trouble>>>,
     /// Since when instances of this host get nothing new.
     pub withdrawn: watch::Receiver<Arc<Withdrawn>>,
     pub host_leave: HostLeave,

@@ -24,9 +24,8 @@ pub(super) async fn run(client: &Client, what: &str) -> anyhow::Result<ExitCode>
 fn explain(report: &Report, what: &str) -> String {
     let mut lines = Vec::new();
     let service = |namespace: &str| namespace == what || namespace.split('.').next() == Some(what);
-    for problem in
-        report.problems.iter().filter(|p| p.file == what || p.file.contains(&format!("/{what}/")))
-    {
+    let of = |file: &str| file.contains(&format!("/{what}/")) || file == what;
+    for problem in report.problems.iter().filter(|p| of(&p.file) || is_of_backend(&p.file, what)) {
         lines.push(format!("file: {}", problem.message.trim_end()));
     }
     for refusal in
@@ -92,6 +91,15 @@ fn explain(report: &Report, what: &str) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
+/// Whether a file for others is of a backend of this service or namespace.
+fn is_of_backend(file: &str, what: &str) -> bool {
+    let name = file.rsplit('/').next().and_then(|name| name.rsplit_once('.'));
+    name.is_some_and(|(backend, _)| {
+        let rest = backend.strip_prefix(what);
+        backend.contains('.') && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +115,8 @@ mod tests {
                 "records": [{"parent": "/p", "znode": null, "failure": null}]}],
             "refused": [{"what": "bad", "reason": "label smartstack.port is `x`"}],
             "strangers": [{"what": "postgres", "reason": "no labels"}],
-            "problems": [{"file": "/soa/api/smartstack.yaml", "message": "line 3"}],
+            "problems": [{"file": "/soa/api/smartstack.yaml", "message": "line 3"},
+                {"file": "/run/services/files.main.habitat.json", "message": "cannot be written"}],
             "marks": [{"name": "web.main:1", "reason": "why not", "expiration": null}],
             "backends": [{"namespace": "web.main", "listens": null, "doubted": true, "servers": []}],
             "haproxy": {},
@@ -139,6 +148,12 @@ mod tests {
     fn refusals_and_broken_files_are_told_and_strangers_are_not() {
         assert!(explain(&report(), "bad").contains("smartstack.port"));
         assert!(explain(&report(), "api").contains("line 3"));
+        for what in ["files", "files.main", "files.main.habitat"] {
+            assert!(explain(&report(), what).contains("cannot be written"), "{what}");
+        }
+        for other in ["file", "files.ma", "smartstack"] {
+            assert_eq!(explain(&report(), other), "");
+        }
         assert!(explain(&report(), "postgres").contains("not ours: postgres: no labels"));
         assert_eq!(explain(&report(), "stranger"), "");
     }

@@ -18,9 +18,9 @@ use soa_configs::{Cluster, Place};
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Admin, Config, Docker, Host, Locations, Log, LogFormat, Problem, Registry, RegistryKind,
+    Admin, Config, Docker, Files, Host, Locations, Log, LogFormat, Problem, Registry, RegistryKind,
     assume,
-    raw::{Raw, RawGuard, RawHost, RawLocations, RawLog, RawRegistry, Text},
+    raw::{Raw, RawFiles, RawGuard, RawHost, RawLocations, RawLog, RawRegistry, Text},
     values::Span,
 };
 use crate::{
@@ -30,6 +30,8 @@ use crate::{
 
 /// Where ZooKeeper's hosts stand in a PaaSTA fleet (synapse.md §8.1).
 const TOPOLOGY_DIR: &str = "/nail/etc/zookeeper_discovery/infrastructure";
+/// Where PaaSTA's firewall looks (synapse.md §11.2).
+const SERVICES_DIR: &str = "/var/run/synapse/services";
 /// The client library repeats what the registry says of its sessions.
 const DEFAULT_LEVEL: &str = "info,zookeeper_client=warn";
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -87,6 +89,7 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
         statsd: raw.statsd.as_ref().map(|raw| p.statsd(raw)),
         heartbeat: raw.heartbeat,
         damping: p.damping(&raw.damping),
+        files: files(raw.files),
         drain_hold: p.span("drain.hold", &raw.drain.hold, DRAIN_HOLD),
         state_dir,
         log: p.log(&raw.log),
@@ -355,6 +358,17 @@ impl Problems {
             panic,
             ..default
         }
+    }
+}
+
+/// An empty path means none, as everywhere.
+fn files(raw: RawFiles) -> Files {
+    let some = |path: PathBuf| Some(path).filter(|path| !path.as_os_str().is_empty());
+    Files {
+        services_dir: some(raw.services_dir.unwrap_or_else(|| SERVICES_DIR.into())),
+        envoy_dir: raw.envoy_dir.and_then(some),
+        ip_map: raw.ip_map.unwrap_or(false),
+        envoy_migration: raw.envoy_migration.and_then(some),
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) struct Raw {
     pub(super) damping: RawDamping,
     pub(super) statsd: Option<RawStatsd>,
     pub(super) heartbeat: Option<PathBuf>,
+    pub(super) files: RawFiles,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) log: RawLog,
 }
@@ -210,6 +211,15 @@ pub(super) struct RawDamping {
 pub(super) struct RawStatsd {
     pub(super) host: Text,
     pub(super) port: Option<NonZeroU16>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawFiles {
+    pub(super) services_dir: Option<PathBuf>,
+    pub(super) envoy_dir: Option<PathBuf>,
+    pub(super) ip_map: Option<bool>,
+    pub(super) envoy_migration: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]

@@ -26,6 +26,16 @@ fn an_empty_file_has_all_defaults_and_says_what_it_assumed() {
 }
 
 #[test]
+fn files_of_services_are_written_unless_the_settings_say_otherwise_and_others_only_if_they_do() {
+    let files = parse("").unwrap().files;
+    assert_eq!(files.services_dir.as_deref(), Some(Path::new("/var/run/synapse/services")));
+    assert!(!files.ip_map && files.envoy_dir.is_none() && files.envoy_migration.is_none());
+    let files = parse("files: {services_dir: '', envoy_dir: /e, ip_map: true}").unwrap().files;
+    assert!(files.ip_map && files.services_dir.is_none());
+    assert_eq!(files.envoy_dir.as_deref(), Some(Path::new("/e")));
+}
+
+#[test]
 fn every_problem_is_told_at_once_with_its_line() {
     let error = parse(
         "host:\n  name: 'a b'\n  address: nowhere\nhacheck:\n  listen: here\n  remote_marks: {allow: [10.0.0.0/8, x]}\n\

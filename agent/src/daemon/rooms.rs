@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{heartbeat, interfaces, sources};
+use super::{files, heartbeat, interfaces, sources};
 use crate::{
     api::{self, View, withdrawn::Withdrawn},
     config::{Config, RegistryKind},
@@ -38,6 +38,7 @@ use crate::{
     synapse::{
         self,
         catalog::{Catalog, Reading},
+        files::Trouble,
         haproxy,
     },
     tally::Tally,
@@ -73,6 +74,7 @@ struct Slots {
     doubted: Slot<Arc<BTreeSet<Namespace>>>,
     catalog: Slot<Option<Arc<Catalog>>>,
     haproxy: Slot<Arc<haproxy::Status>>,
+    files: Slot<Arc<Vec<Trouble>>>,
     withdrawn: Slot<Arc<Withdrawn>>,
 }
 
@@ -91,6 +93,7 @@ impl Slots {
             doubted: Slot::new(),
             catalog: Slot::new(),
             haproxy: Slot::new(),
+            files: Slot::new(),
             withdrawn: Slot::new(),
         }
     }
@@ -124,6 +127,7 @@ impl Slots {
             doubted: self.doubted.receiver.clone(),
             catalog: self.catalog.receiver.clone(),
             haproxy: self.haproxy.receiver.clone(),
+            files: self.files.receiver.clone(),
             withdrawn: self.withdrawn.receiver.clone(),
             host_leave,
             tally,
@@ -226,6 +230,7 @@ pub(super) async fn open(
     };
     let settings = catalog_settings(config);
     tasks.spawn("catalog", |stop| synapse::keeper::run(settings, inputs, outputs, stop));
+    files::open(config, &view, slots.files.sender, tasks);
     open_haproxy(config, slots.catalog.receiver, slots.haproxy.sender, tasks);
     Ok(view)
 }

@@ -64,7 +64,7 @@ pub(super) fn follow(
 }
 
 /// In the place of a room that this host does not need: what it would say stands until the stop.
-fn idle<T>(name: &'static str, sender: watch::Sender<T>, tasks: &mut Supervisor)
+pub(super) fn idle<T>(name: &'static str, sender: watch::Sender<T>, tasks: &mut Supervisor)
 where
     T: Send + Sync + 'static,
 {

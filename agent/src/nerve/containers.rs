@@ -1,13 +1,13 @@
 //! Containers as this agent sees them: a small checked picture of what Docker says.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use bollard::models::{ContainerInspectResponse, HealthStatusEnum, PortMap};
+use bollard::models::{ContainerInspectResponse, EndpointSettings, HealthStatusEnum, PortMap};
 use hacheck::marks::UnixTime;
 
 use super::{checks::DockerHealth, mesos::MesosTask};
@@ -81,6 +81,8 @@ pub struct Container {
     pub host_network: bool,
     /// Its own addresses, one on each of its networks.
     pub addresses: Vec<IpAddr>,
+    /// The one on Docker's own network `bridge`.
+    pub bridge_address: Option<IpAddr>,
     /// Container port (tcp) → where it is published on this host.
     pub published: BTreeMap<u16, Vec<Published>>,
     /// What Docker says of its HEALTHCHECK.
@@ -121,8 +123,8 @@ impl Container {
         let (ports, networks) = answer
             .network_settings
             .map_or((None, None), |settings| (settings.ports, settings.networks));
-        let networks = networks.into_iter().flat_map(HashMap::into_values);
-        let addresses = networks.filter_map(|network| network.ip_address?.parse().ok());
+        let address = |network: &EndpointSettings| network.ip_address.as_ref()?.parse().ok();
+        let networks = networks.unwrap_or_default();
         Some(Self {
             id: TaskId(answer.id?.into()),
             name: answer.name.unwrap_or_default().trim_start_matches('/').to_owned(),
@@ -131,7 +133,8 @@ impl Container {
             started_at: state.started_at.unwrap_or_default(),
             env: environment(config.env.unwrap_or_default()),
             host_network: network_mode.as_deref() == Some("host"),
-            addresses: addresses.collect(),
+            addresses: networks.values().filter_map(address).collect(),
+            bridge_address: networks.get("bridge").and_then(address),
             published: ports.map(published).unwrap_or_default(),
             health: state
                 .health
@@ -238,6 +241,7 @@ pub(crate) mod tests {
             started_at: "2026-01-01T00:00:00Z".to_owned(),
             host_network: false,
             addresses: vec![[172, 17, 0, 2].into()],
+            bridge_address: Some([172, 17, 0, 2].into()),
             published: BTreeMap::from([(8888, vec![Published { address: None, port: 31000 }])]),
             health: DockerHealth::None,
             stop_signal: None,
@@ -271,6 +275,7 @@ pub(crate) mod tests {
         assert!(!seen.host_network);
         assert_eq!(seen.created, UnixTime::new(1_767_225_600.5));
         assert_eq!(seen.addresses, [IpAddr::from([172, 17, 0, 9])]);
+        assert_eq!(seen.bridge_address, Some(seen.addresses[0]));
         let running = BTreeMap::from([(seen.id.clone(), Arc::new(seen))]);
         let detours = detours(&Containers { running, ..Containers::default() });
         assert_eq!(detours, BTreeMap::from([(31000, "172.17.0.9:8888".parse().unwrap())]));

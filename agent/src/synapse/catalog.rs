@@ -24,6 +24,8 @@ pub struct Catalog {
     pub pools: BTreeMap<Namespace, Arc<Pool>>,
     /// Namespaces that could not be taken up, and why.
     pub refused: BTreeMap<Namespace, String>,
+    /// Namespaces of soa-configs of which the registry has said nothing yet.
+    pub unread: BTreeSet<Namespace>,
 }
 
 /// How records become servers.
@@ -37,7 +39,7 @@ pub struct Reading {
 /// The catalog of what soa-configs proxy and the listings that were believed. What did not change is
 /// taken from `before`.
 ///
-/// A namespace without a listing is left out: nothing is known of it yet.
+/// A namespace without a listing gets no pool: nothing is known of it yet.
 #[must_use]
 pub fn assemble(
     soa: &Soa,
@@ -48,7 +50,10 @@ pub fn assemble(
 ) -> Catalog {
     let mut catalog = Catalog::default();
     for (namespace, config) in &soa.configs.namespaces {
-        let Some(listing) = listings.get(namespace) else { continue };
+        let Some(listing) = listings.get(namespace) else {
+            catalog.unread.insert(namespace.clone());
+            continue;
+        };
         let places = match places(soa, config) {
             Ok(places) => places,
             Err(reason) => {

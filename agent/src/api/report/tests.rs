@@ -63,6 +63,7 @@ pub(in crate::api) async fn view(catalog: Catalog, haproxy: Status) -> View {
         doubted: of(Arc::default()),
         catalog: of(Some(Arc::new(catalog))),
         haproxy: of(Arc::new(haproxy)),
+        files: of(Arc::default()),
         withdrawn: of(Arc::default()),
         host_leave: crate::nerve::host_leave::HostLeave::open(spool.path().join("leaves")).await,
         tally: crate::tally::Tally::default(),
@@ -87,4 +88,17 @@ async fn what_haproxy_is_not_given_is_refused_in_the_report_and_does_not_listen(
     let listens: Vec<_> = report.backends.iter().map(|b| b.listens.as_deref()).collect();
     let expected = [Some(NOT_LISTENING), None, Some("127.0.0.9:79"), Some("127.0.0.9:81")];
     assert_eq!(listens, expected);
+}
+
+#[tokio::test]
+async fn a_file_for_others_that_cannot_be_written_is_a_problem_that_names_it() {
+    let mut view = view(catalog([]), Status::default()).await;
+    let trouble = crate::synapse::files::Trouble {
+        file: "/run/services/web.main.json".to_owned(),
+        message: "cannot be written: no room".to_owned(),
+    };
+    view.files = watch::channel(Arc::new(vec![trouble])).1;
+    let problems = report(&view).problems;
+    assert_eq!(problems[0].file, "/run/services/web.main.json");
+    assert_eq!(problems[0].message, "/run/services/web.main.json: cannot be written: no room");
 }

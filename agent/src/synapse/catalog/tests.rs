@@ -77,6 +77,7 @@ fn what_is_not_known_yet_is_left_out_and_a_strange_place_is_refused_alone() {
     let mut listings = listing(&[NEAR]);
     let catalog = assemble(&soa, &listings, by(Layout::V2), &Away::new(), None);
     assert!(catalog.pools.is_empty());
+    assert_eq!(catalog.unread.iter().map(Namespace::as_str).collect::<Vec<_>>(), ["web.ro"]);
     assert!(catalog.refused.values().next().unwrap().contains("`discover: habitat`"));
     let main = listings.values().next().cloned().unwrap();
     listings.insert("web.ro".parse().unwrap(), main);
