@@ -42,6 +42,7 @@ bench: cargo ## measure it, beside what limits it and what it replaces
 	cargo run --locked --release -p benches --bin bench-hacheck
 	cargo run --locked --release -p benches --bin bench-registration
 	cargo run --locked --release -p benches --bin bench-churn
+	cargo run --locked --release -p benches --bin bench-discovery
 	cargo run --locked --release -p benches --bin bench
 
 # Standard output is the path of the package and nothing else, for scripts.

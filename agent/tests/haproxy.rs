@@ -3,6 +3,8 @@
 
 #[path = "haproxy/host.rs"]
 mod host;
+#[path = "haproxy/losses.rs"]
+mod losses;
 #[path = "haproxy/reloads.rs"]
 mod reloads;
 #[path = "haproxy/routes.rs"]

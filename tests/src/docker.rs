@@ -98,7 +98,7 @@ impl Docker {
     /// than what it asks for.
     ///
     /// # Errors
-    /// When the answer is no success.
+    /// When the answer is neither success nor that it is so already.
     pub fn post(&self, path: &str) -> io::Result<()> {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -108,10 +108,10 @@ impl Docker {
         stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        if answer.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
-            return Ok(());
+        match answer.split(' ').nth(1) {
+            Some("200" | "204" | "304" | "409") => Ok(()),
+            _ => Err(io::Error::other(format!("docker {path}: {answer}"))),
         }
-        Err(io::Error::other(format!("docker {path}: {answer}")))
     }
 
     fn make_image(&self) -> io::Result<()> {

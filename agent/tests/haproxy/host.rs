@@ -201,7 +201,11 @@ impl Drop for Web {
 
 impl Web {
     pub(crate) async fn start(address: IpAddr, name: &str) -> Self {
-        Self::on(TcpListener::bind((address, 0)).await.unwrap(), name)
+        Self::at((address, 0).into(), name).await
+    }
+
+    pub(crate) async fn at(address: SocketAddr, name: &str) -> Self {
+        Self::on(TcpListener::bind(address).await.unwrap(), name)
     }
 
     fn on(listener: TcpListener, name: &str) -> Self {
