@@ -24,7 +24,7 @@ use hacheck::{
 };
 
 use crate::{
-    registry::{Ensemble, Layout, zookeeper::security::Security},
+    registry::{Ensemble, Layout, Source, zookeeper::security::Security},
     synapse::guard,
 };
 
@@ -116,7 +116,7 @@ pub struct Registry {
     /// Default both.
     pub layouts: BTreeSet<Layout>,
     /// Default v2.
-    pub read: Layout,
+    pub read: Source,
     /// Default: keep, so that a restart leaves no gap (design invariant 5).
     pub withdraw_on_stop: bool,
     /// How to log in to ZooKeeper. Default: not at all.

@@ -23,7 +23,7 @@ use soa_configs::Namespace;
 use tokio::sync::{mpsc, watch};
 
 pub use ensemble::Ensemble;
-pub use layout::{Layout, ParentPath};
+pub use layout::{Layout, ParentPath, Source};
 pub use record::Record;
 
 /// One running container (its full id), or one configured local process (`local:NAME`).

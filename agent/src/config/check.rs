@@ -24,7 +24,7 @@ use super::{
     values::Span,
 };
 use crate::{
-    registry::{Ensemble, Layout},
+    registry::{Ensemble, Layout, Source},
     synapse::guard,
 };
 
@@ -255,7 +255,7 @@ impl Problems {
         Registry {
             kind: self.registry_kind(raw, topology.as_deref(), fleet_host, assumptions),
             layouts,
-            read: self.parsed("registry.read", &raw.read, Layout::V2, "expected v1 or v2"),
+            read: self.parsed("registry.read", &raw.read, Source::V2, "expected v1, v2 or both"),
             withdraw_on_stop: on_stop == "withdraw",
             security: self.security(raw, assumptions),
             topology,

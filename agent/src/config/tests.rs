@@ -49,7 +49,7 @@ fn every_problem_is_told_at_once_with_its_line() {
         "line 5: hacheck.listen: `here`: expected ADDRESS:PORT",
         "line 6: hacheck.remote_marks.allow: `x`",
         "line 7: registry.kind: `etcd`: expected zookeeper or embedded",
-        "line 7: registry.read: `v3`: expected v1 or v2",
+        "line 7: registry.read: `v3`: expected v1, v2 or both",
         "line 7: registry.layouts",
         "line 8: guard.share",
         "line 9: docker.resync: `soon` is no duration",

@@ -24,7 +24,7 @@ pub(super) fn open(
         services_dir: config.files.services_dir.clone(),
         envoy_dir: config.files.envoy_dir.clone(),
         ip_map: config.files.ip_map.then(|| config.haproxy.map_file.clone()),
-        layout: config.registry.read,
+        source: config.registry.read,
         retry: files::RETRY,
     };
     let inputs = files::Inputs {

@@ -31,7 +31,7 @@ use crate::{
         registrations::{HostIdentity, Registrations},
     },
     probe::Probe,
-    registry::{self, Ensemble, Layout, Observed, Published, Wanted},
+    registry::{self, Ensemble, Observed, Published, Source, Wanted},
     soa::{self, Soa},
     statsd::Statsd,
     supervisor::Supervisor,
@@ -350,10 +350,10 @@ fn open_registry(
 /// agent stops before that.
 async fn known_places(
     mut soa: watch::Receiver<Arc<Soa>>,
-    read: Layout,
+    read: Source,
     stop: &CancellationToken,
 ) -> Option<Vec<Place>> {
-    if read == Layout::V2 {
+    if !read.needs_places() {
         return Some(Vec::new());
     }
     tokio::select! {
@@ -366,7 +366,7 @@ fn catalog_settings(config: &Config) -> synapse::keeper::Settings {
     // The embedded registry is as old as this process: what was believed before tells nothing.
     let remembers = config.registry.kind != RegistryKind::Embedded;
     synapse::keeper::Settings {
-        reading: Reading { layout: config.registry.read, weights: config.use_nerve_weights },
+        reading: Reading { source: config.registry.read, weights: config.use_nerve_weights },
         guard: config.guard,
         memory: remembers.then(|| config.state_dir.join("catalog.json")),
     }

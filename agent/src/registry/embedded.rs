@@ -12,8 +12,8 @@ use soa_configs::{Namespace, Place};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ensemble, Inputs, Layout, Listing, Observed, Outputs, ParentPath, Published, Record, RecordKey,
-    SeenRecord, Wanted, layout::child_prefix,
+    Ensemble, Inputs, Listing, Observed, Outputs, ParentPath, Published, Record, RecordKey,
+    SeenRecord, Source, Wanted, layout::child_prefix,
 };
 
 /// How the host's only registry is laid out.
@@ -21,8 +21,8 @@ use super::{
 pub struct Settings {
     /// The first part of the znode names.
     pub instance_id: String,
-    /// The layout to read records from. Default: v2.
-    pub read: Layout,
+    /// Where records are read. Default: v2.
+    pub read: Source,
     /// The places to read, for v1. Default: none.
     pub read_places: Vec<Place>,
 }
@@ -31,7 +31,7 @@ impl Settings {
     /// Defaults for everything but the name of the host.
     #[must_use]
     pub fn new(instance_id: String) -> Self {
-        Self { instance_id, read: Layout::V2, read_places: Vec::new() }
+        Self { instance_id, read: Source::V2, read_places: Vec::new() }
     }
 }
 

@@ -37,14 +37,60 @@ impl FromStr for Layout {
     }
 }
 
-impl Layout {
+/// Where records are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    V1,
+    V2,
+    /// In a fleet of which some hosts write only the one layout, and some only the other.
+    Both,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+            Self::Both => "both",
+        })
+    }
+}
+
+/// A text that is no source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected v1, v2 or both")]
+pub struct InvalidSource;
+
+impl FromStr for Source {
+    type Err = InvalidSource;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSource> {
+        match text {
+            "v1" => Ok(Self::V1),
+            "v2" => Ok(Self::V2),
+            "both" => Ok(Self::Both),
+            _ => Err(InvalidSource),
+        }
+    }
+}
+
+impl Source {
     /// The parents under which the records of `namespace` stand: one for each place in v1, one in v2.
     #[must_use]
     pub fn parents(self, namespace: &Namespace, places: &[Place]) -> Vec<ParentPath> {
+        let v1 = places.iter().map(|place| ParentPath::v1(place, namespace));
+        let v2 = ParentPath::v2(namespace);
         match self {
-            Self::V1 => places.iter().map(|place| ParentPath::v1(place, namespace)).collect(),
-            Self::V2 => vec![ParentPath::v2(namespace)],
+            Self::V1 => v1.collect(),
+            Self::V2 => vec![v2],
+            Self::Both => v1.chain([v2]).collect(),
         }
+    }
+
+    /// Whether the places of this host have to be known first: a v1 path is made of one.
+    #[must_use]
+    pub fn needs_places(self) -> bool {
+        self != Self::V2
     }
 }
 
@@ -162,10 +208,10 @@ mod tests {
     fn both_layouts_name_their_parents() {
         let namespace: Namespace = "books.main".parse().unwrap();
         let places: Vec<Place> = ["region:a", "habitat:b"].map(|p| p.parse().unwrap()).into();
-        let v1 = Layout::V1.parents(&namespace, &places);
+        let v1 = Source::V1.parents(&namespace, &places);
         let v1: Vec<_> = v1.iter().map(ParentPath::as_str).collect();
         assert_eq!(v1, ["/nerve/region:a/books.main", "/nerve/habitat:b/books.main"]);
-        let v2 = Layout::V2.parents(&namespace, &places);
+        let v2 = Source::V2.parents(&namespace, &places);
         assert_eq!(v2[0].as_str(), "/smartstack/global/books.main");
         assert_eq!(v2[0].child("h_1"), "/smartstack/global/books.main/h_1");
     }

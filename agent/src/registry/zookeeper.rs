@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::security::Security;
-use super::{Ensemble, Inputs, Layout, Outputs};
+use super::{Ensemble, Inputs, Outputs, Source};
 use crate::tally::Tally;
 
 /// What becomes of our records when the agent stops.
@@ -66,8 +66,8 @@ pub struct Settings {
     pub instance_id: String,
     /// Holds `sessions.json`: which sessions were ours before a restart.
     pub state_dir: PathBuf,
-    /// The layout to read records from. Default: v2.
-    pub read: Layout,
+    /// Where records are read. Default: v2.
+    pub read: Source,
     /// The places to read, for v1. Default: none.
     pub read_places: Vec<Place>,
     /// Default: keep.
@@ -100,7 +100,7 @@ impl Settings {
             connection_timeout: Duration::from_secs(3),
             instance_id,
             state_dir,
-            read: Layout::V2,
+            read: Source::V2,
             read_places: Vec::new(),
             on_stop: OnStop::default(),
             verify_every: Duration::from_secs(5),

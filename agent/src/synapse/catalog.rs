@@ -14,7 +14,7 @@ use soa_configs::{Namespace, NamespaceConfig, Place, smartstack::Canary};
 pub use self::pool::{Fault, Pool, Reach, Server, Variant};
 use crate::{
     nerve::publish::Away,
-    registry::{Layout, Listing, ParentPath, Record, SeenRecord},
+    registry::{Listing, ParentPath, Record, SeenRecord, Source},
     soa::Soa,
 };
 
@@ -31,7 +31,7 @@ pub struct Catalog {
 /// How records become servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    pub layout: Layout,
+    pub source: Source,
     /// Whether the weight of a record counts. Default no, as with synapse (synapse.md §17.11).
     pub weights: bool,
 }
@@ -98,7 +98,7 @@ impl Part<'_> {
 
     fn pool(&self, reading: Reading, leaving: BTreeSet<SocketAddr>, spilled: bool) -> Pool {
         let reach = |(place, is_discovered): &(&Place, bool)| {
-            let near = near(reading.layout, place, self.namespace);
+            let near = near(reading.source, place, self.namespace);
             let records = self.listing.records.iter().filter(|seen| near(seen));
             let records = records.map(|seen| &seen.record);
             let servers = match self.fault {
@@ -178,18 +178,19 @@ fn away_of(namespace: &Namespace, away: &Away) -> BTreeSet<SocketAddr> {
 /// Whether a record is of `place`: a v1 path names the place, a v2 record carries it as a label with
 /// an empty value.
 pub(super) fn near(
-    layout: Layout,
+    source: Source,
     place: &Place,
     namespace: &Namespace,
 ) -> impl Fn(&SeenRecord) -> bool + use<> {
     let parent = format!("{}/", ParentPath::v1(place, namespace));
     let place = place.clone();
-    move |seen| match layout {
-        Layout::V1 => seen.znode.starts_with(&parent),
-        Layout::V2 => {
-            let labels = seen.record.labels.as_ref();
-            labels.is_some_and(|labels| labels.get(place.as_str()).is_some_and(String::is_empty))
-        }
+    let by_path = source != Source::V2;
+    let by_label = source != Source::V1;
+    move |seen| {
+        let labels = seen.record.labels.as_ref();
+        let label = labels.and_then(|labels| labels.get(place.as_str()));
+        (by_path && seen.znode.starts_with(&parent))
+            || (by_label && label.is_some_and(String::is_empty))
     }
 }
 

@@ -22,7 +22,7 @@ use super::catalog::Catalog;
 use crate::{
     atomic_file,
     nerve::{containers::Containers, written_file::Said},
-    registry::Layout,
+    registry::Source,
     snapshot::renew,
 };
 
@@ -35,8 +35,8 @@ pub struct Settings {
     pub envoy_dir: Option<PathBuf>,
     /// Tasks by the addresses of their containers.
     pub ip_map: Option<PathBuf>,
-    /// In which layout the catalog was read.
-    pub layout: Layout,
+    /// From where the catalog was read.
+    pub source: Source,
     /// When what could not be written is tried again. Default [`RETRY`].
     pub retry: Duration,
 }
@@ -185,7 +185,7 @@ struct Writer {
 
 impl Writer {
     fn new(settings: Settings) -> Self {
-        let services = Form::Services(settings.layout);
+        let services = Form::Services(settings.source);
         Self {
             services: settings.services_dir.map(|path| Directory::new(path, services)),
             envoy: settings.envoy_dir.map(|path| Directory::new(path, Form::Envoy)),

@@ -126,9 +126,9 @@ struct Suspicion {
 impl Keeper {
     async fn wake(settings: Settings) -> Self {
         let mut believed = Listings::new();
-        let layout = settings.reading.layout;
+        let source = settings.reading.source;
         if let Some(path) = settings.memory.clone() {
-            let loaded = spawn_blocking(move || memory::load(&path, layout, SystemTime::now()));
+            let loaded = spawn_blocking(move || memory::load(&path, source, SystemTime::now()));
             match loaded.await {
                 Ok(Ok((listings, age))) => {
                     if !listings.is_empty() {
@@ -213,7 +213,7 @@ impl Keeper {
         });
         let departing =
             |r: &Record| away.contains_key(&(namespace.clone(), SocketAddr::new(r.host, r.port)));
-        let of_place = place.map(|place| near(self.settings.reading.layout, place, namespace));
+        let of_place = place.map(|place| near(self.settings.reading.source, place, namespace));
         let near = |seen: &SeenRecord| of_place.as_ref().is_none_or(|near| near(seen));
         let believed_now = believed.map(AsRef::as_ref);
         let judgement = judge(policy, believed_now, seen, doubt.as_ref(), near, departing);
@@ -299,8 +299,8 @@ impl Keeper {
         self.save_due = None;
         self.saved = Some(Instant::now());
         let Some(path) = self.settings.memory.clone() else { return };
-        let (layout, listings) = (self.settings.reading.layout, self.believed.clone());
-        let save = move || memory::save(&path, layout, &listings, SystemTime::now());
+        let (source, listings) = (self.settings.reading.source, self.believed.clone());
+        let save = move || memory::save(&path, source, &listings, SystemTime::now());
         self.saving = Some(spawn_blocking(save));
     }
 

@@ -12,7 +12,7 @@ use soa_configs::Namespace;
 
 use crate::{
     atomic_file,
-    registry::{Layout, Listing, Record, SeenRecord},
+    registry::{Listing, Record, SeenRecord, Source},
 };
 
 /// Listings by namespace.
@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 64 << 20;
 #[derive(Serialize, Deserialize)]
 struct File {
     saved_at: u64,
-    /// `v1` or `v2`: what was read by one layout says nothing in the other.
+    /// What was read from one source says nothing of another: `v1`, `v2` or `both`.
     layout: String,
     /// Namespace → znode → payload, as in the registry.
     namespaces: BTreeMap<Namespace, BTreeMap<String, String>>,
@@ -48,7 +48,7 @@ pub enum Error {
 ///
 /// # Errors
 /// When the file is there and cannot be understood; the caller starts without it.
-pub fn load(path: &Path, layout: Layout, now: SystemTime) -> Result<(Listings, Duration), Error> {
+pub fn load(path: &Path, source: Source, now: SystemTime) -> Result<(Listings, Duration), Error> {
     atomic_file::remove_leftovers(path);
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -60,7 +60,7 @@ pub fn load(path: &Path, layout: Layout, now: SystemTime) -> Result<(Listings, D
     }
     let bytes = std::fs::read(path).map_err(Error::Read)?;
     let file: File = serde_json::from_slice(&bytes).map_err(Error::Parse)?;
-    if file.layout != layout.to_string() {
+    if file.layout != source.to_string() {
         return Ok((Listings::new(), Duration::ZERO));
     }
     let saved_at = UNIX_EPOCH + Duration::from_secs(file.saved_at);
@@ -88,7 +88,7 @@ pub fn load(path: &Path, layout: Layout, now: SystemTime) -> Result<(Listings, D
 /// When the disk refuses.
 pub fn save(
     path: &Path,
-    layout: Layout,
+    source: Source,
     listings: &Listings,
     now: SystemTime,
 ) -> Result<(), Error> {
@@ -100,7 +100,7 @@ pub fn save(
     };
     let file = File {
         saved_at: now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        layout: layout.to_string(),
+        layout: source.to_string(),
         namespaces: listings.iter().map(|(name, l)| (name.clone(), children(l))).collect(),
     };
     let bytes = serde_json::to_vec(&file).map_err(Error::Parse)?;
@@ -123,18 +123,18 @@ mod tests {
         let listing =
             Listing { records, refused: Vec::new(), generation: 0, session: 0, read_at: at };
         let saved = Listings::from([("web.main".parse().unwrap(), Arc::new(listing))]);
-        save(&path, Layout::V2, &saved, at).unwrap();
+        save(&path, Source::V2, &saved, at).unwrap();
         let later = at + Duration::from_secs(90);
-        assert_eq!(load(&path, Layout::V2, later).unwrap(), (saved, Duration::from_secs(90)));
-        assert!(load(&path, Layout::V1, later).unwrap().0.is_empty());
+        assert_eq!(load(&path, Source::V2, later).unwrap(), (saved, Duration::from_secs(90)));
+        assert!(load(&path, Source::V1, later).unwrap().0.is_empty());
     }
 
     #[test]
     fn a_missing_file_is_empty_and_a_broken_one_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog.json");
-        assert!(load(&path, Layout::V2, SystemTime::now()).unwrap().0.is_empty());
+        assert!(load(&path, Source::V2, SystemTime::now()).unwrap().0.is_empty());
         atomic_file::write(&path, b"{\"half\":").unwrap();
-        assert!(load(&path, Layout::V2, SystemTime::now()).is_err());
+        assert!(load(&path, Source::V2, SystemTime::now()).is_err());
     }
 }

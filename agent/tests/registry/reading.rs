@@ -1,8 +1,8 @@
 //! What other hosts write is seen.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use agent::registry::{Layout, zookeeper::Settings};
+use agent::registry::{Observed, Source, zookeeper::Settings};
 
 use end_to_end::Relay;
 use zookeeper_client::{AuthId, Permission};
@@ -123,11 +123,29 @@ async fn v1_is_read_in_all_given_places() {
     let client = server.client().await.unwrap();
     put(&client, "/nerve/region:a/web.main", "host2", &payload(1)).await;
     let read_places = vec!["region:a".parse().unwrap(), "region:b".parse().unwrap()];
-    let mut host = Host::start(Settings { read: Layout::V1, read_places, ..settings });
+    let mut host = Host::start(Settings { read: Source::V1, read_places, ..settings });
     host.watch(&["web.main"]);
     host.observed(|o| ports(o, "web.main") == Some(vec![1])).await;
     put(&client, "/nerve/region:b/web.main", "host2", &payload(2)).await;
     host.observed(|o| ports(o, "web.main").is_some_and(|ports| ports.len() == 2)).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_mixed_fleet_both_layouts_are_read_together() {
+    let (server, _dir, settings) = fleet().await;
+    let client = server.client().await.unwrap();
+    put(&client, "/nerve/region:a/web.main", "host2", &payload(1)).await;
+    put(&client, WEB, "host3", &payload(2)).await;
+    let read_places = vec!["region:a".parse().unwrap()];
+    let mut host = Host::start(Settings { read: Source::Both, read_places, ..settings });
+    host.watch(&["web.main"]);
+    let both = |o: &Arc<Observed>| ports(o, "web.main").is_some_and(|ports| ports.len() == 2);
+    host.observed(both).await;
+    let late = put(&client, WEB, "host4", &payload(3)).await;
+    host.observed(|o| ports(o, "web.main").is_some_and(|ports| ports.len() == 3)).await;
+    client.delete(&late, None).await.unwrap();
+    host.observed(both).await;
     host.stop().await;
 }
 

@@ -39,8 +39,8 @@ fn names(catalog: &Catalog) -> Vec<&str> {
     catalog.pools.values().flat_map(|pool| pool.servers()).map(|s| s.name.as_str()).collect()
 }
 
-fn by(layout: Layout) -> Reading {
-    Reading { layout, weights: false }
+fn by(source: Source) -> Reading {
+    Reading { source, weights: false }
 }
 
 const NEAR: &str = r#"{"host":"10.0.0.1","port":1,"name":"h1","labels":{"region:here":""}}"#;
@@ -53,9 +53,9 @@ fn servers_are_the_records_of_this_place_without_duplicates() {
     let nameless = r#"{"host":"10.0.0.5","port":1,"labels":{"region:here":""}}"#;
     let listings = listing(&[NEAR, NEAR, far, wrong, bare, nameless]);
     let soa = soa("main: {proxy_port: 1}");
-    let catalog = assemble(&soa, &listings, by(Layout::V2), &Away::new(), None);
+    let catalog = assemble(&soa, &listings, by(Source::V2), &Away::new(), None);
     assert_eq!(names(&catalog), ["10.0.0.5:1", "h1_10.0.0.1:1"]);
-    let v1 = assemble(&soa, &listings, by(Layout::V1), &Away::new(), None);
+    let v1 = assemble(&soa, &listings, by(Source::V1), &Away::new(), None);
     assert_eq!(v1.pools.values().next().unwrap().servers().len(), 4);
 }
 
@@ -66,7 +66,7 @@ fn a_local_server_on_its_way_out_is_known_as_leaving_at_once() {
         "drained".to_owned(),
     )]);
     let catalog =
-        assemble(&soa("main: {proxy_port: 1}"), &listing(&[NEAR]), by(Layout::V2), &away, None);
+        assemble(&soa("main: {proxy_port: 1}"), &listing(&[NEAR]), by(Source::V2), &away, None);
     assert!(catalog.pools.values().next().unwrap().servers()[0].leaving);
 }
 
@@ -75,13 +75,13 @@ fn what_is_not_known_yet_is_left_out_and_a_strange_place_is_refused_alone() {
     let soa =
         soa("main: {proxy_port: 1, discover: habitat, advertise: [habitat]}\nro: {proxy_port: 2}");
     let mut listings = listing(&[NEAR]);
-    let catalog = assemble(&soa, &listings, by(Layout::V2), &Away::new(), None);
+    let catalog = assemble(&soa, &listings, by(Source::V2), &Away::new(), None);
     assert!(catalog.pools.is_empty());
     assert_eq!(catalog.unread.iter().map(Namespace::as_str).collect::<Vec<_>>(), ["web.ro"]);
     assert!(catalog.refused.values().next().unwrap().contains("`discover: habitat`"));
     let main = listings.values().next().cloned().unwrap();
     listings.insert("web.ro".parse().unwrap(), main);
-    let catalog = assemble(&soa, &listings, by(Layout::V2), &Away::new(), None);
+    let catalog = assemble(&soa, &listings, by(Source::V2), &Away::new(), None);
     assert_eq!((catalog.pools.len(), catalog.refused.len()), (1, 1));
 }
 
@@ -90,7 +90,7 @@ fn default_servers_stand_in_where_nobody_is_registered() {
     let soa =
         soa("main: {proxy_port: 1, default_servers: [{host: 10.9.9.9, port: 80, name: old}]}");
     let catalog =
-        |payloads: &[&str]| assemble(&soa, &listing(payloads), by(Layout::V2), &Away::new(), None);
+        |payloads: &[&str]| assemble(&soa, &listing(payloads), by(Source::V2), &Away::new(), None);
     assert_eq!(names(&catalog(&[])), ["old_10.9.9.9:80"]);
     assert_eq!(names(&catalog(&[NEAR])), ["h1_10.0.0.1:1"]);
 }
@@ -100,7 +100,7 @@ fn the_weight_of_a_record_counts_only_when_it_is_to() {
     let heavy = NEAR.replace("\"port\":1", "\"port\":1,\"weight\":1000");
     let soa = soa("main: {proxy_port: 1}");
     let weight = |weights| {
-        let reading = Reading { layout: Layout::V2, weights };
+        let reading = Reading { source: Source::V2, weights };
         let catalog = assemble(&soa, &listing(&[&heavy]), reading, &Away::new(), None);
         catalog.pools.values().next().unwrap().servers()[0].weight
     };
@@ -111,8 +111,8 @@ fn the_weight_of_a_record_counts_only_when_it_is_to() {
 fn what_did_not_change_is_shared_with_the_catalog_before() {
     let soa = soa("main: {proxy_port: 1}");
     let listings = listing(&[NEAR]);
-    let first = assemble(&soa, &listings, by(Layout::V2), &Away::new(), None);
-    let next = |away: &Away| assemble(&soa, &listings, by(Layout::V2), away, Some(&first));
+    let first = assemble(&soa, &listings, by(Source::V2), &Away::new(), None);
+    let next = |away: &Away| assemble(&soa, &listings, by(Source::V2), away, Some(&first));
     let shares = |next: &Catalog| {
         let pools = next.pools.values().zip(first.pools.values());
         pools.map(|(next, first)| Arc::ptr_eq(next, first)).collect::<Vec<_>>()
@@ -121,4 +121,22 @@ fn what_did_not_change_is_shared_with_the_catalog_before() {
     let address = "10.0.0.1:1".parse().unwrap();
     let away = [(("web.main".parse().unwrap(), address), "drained".to_owned())].into();
     assert_eq!(shares(&next(&away)), [false]);
+}
+
+#[test]
+fn in_a_mixed_fleet_a_record_counts_by_its_path_or_by_its_label_and_once() {
+    let old = r#"{"host":"10.0.0.2","port":1,"name":"h2"}"#;
+    let mut listings = listing(&[NEAR, old, NEAR]);
+    let one = listings.values().next().unwrap();
+    let mut records = one.records.to_vec();
+    records[0].znode = "/smartstack/global/web.main/h_0000000000".to_owned();
+    let listing = Listing { records: Arc::new(records), ..Listing::clone(one) };
+    listings.insert("web.main".parse().unwrap(), Arc::new(listing));
+    let soa = soa("main: {proxy_port: 1}");
+    let read = |source| {
+        let catalog = assemble(&soa, &listings, by(source), &Away::new(), None);
+        names(&catalog).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(read(Source::Both), ["h1_10.0.0.1:1", "h2_10.0.0.2:1"]);
+    assert_eq!(read(Source::V2), ["h1_10.0.0.1:1"]);
 }

@@ -15,7 +15,7 @@ use soa_configs::Namespace;
 use super::{Trouble, Turn, envoy, services};
 use crate::{
     atomic_file,
-    registry::Layout,
+    registry::Source,
     synapse::catalog::{Catalog, Pool, Variant},
 };
 
@@ -25,8 +25,8 @@ const NAMED: usize = 10;
 /// What its files look like.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Form {
-    /// As synapse writes them, from records that were read in this layout.
-    Services(Layout),
+    /// As synapse writes them, from records that were read from this source.
+    Services(Source),
     Envoy,
 }
 
@@ -46,7 +46,7 @@ impl Form {
         let variants = pool.variants(namespace, &pool.config);
         let file = |variant: Variant<'_>| {
             let text = match self {
-                Self::Services(layout) => services::text(layout, namespace, pool, variant.reach)
+                Self::Services(source) => services::text(source, namespace, pool, variant.reach)
                     .map_err(|error| error.to_string()),
                 Self::Envoy => envoy::text(&variant).map_err(|error| error.to_string()),
             };

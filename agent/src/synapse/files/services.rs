@@ -9,7 +9,7 @@ use serde_json::Value;
 use soa_configs::Namespace;
 
 use crate::{
-    registry::{Layout, SeenRecord},
+    registry::{SeenRecord, Source},
     synapse::catalog::{Fault, Pool, Reach, near},
 };
 
@@ -42,12 +42,12 @@ impl<'a> From<&'a SeenRecord> for Entry<'a> {
 
 /// What the file of a reach says: compact, without a final newline, in the order of the records.
 pub(super) fn text(
-    layout: Layout,
+    source: Source,
     namespace: &Namespace,
     pool: &Pool,
     reach: &Reach,
 ) -> Result<String, serde_json::Error> {
-    let near = near(layout, &reach.place, namespace);
+    let near = near(source, &reach.place, namespace);
     let mut met = BTreeSet::new();
     let mut is_first = |seen: &SeenRecord| {
         let record = &seen.record;

@@ -82,7 +82,7 @@ impl World {
     }
 
     pub(super) fn catalog(&mut self) -> Arc<Catalog> {
-        let reading = Reading { layout: Layout::V2, weights: self.weights };
+        let reading = Reading { source: Source::V2, weights: self.weights };
         let before = self.before.as_deref();
         let now = assemble(&self.soa, &self.listings, reading, &self.away, before);
         Arc::clone(self.before.insert(Arc::new(now)))
@@ -124,7 +124,7 @@ impl Room {
             services_dir: path("run/services"),
             envoy_dir: path("envoy"),
             ip_map: path("maps/map"),
-            layout: Layout::V2,
+            source: Source::V2,
             retry: Duration::from_millis(20),
         };
         let (catalog, catalogs) = watch::channel(None);

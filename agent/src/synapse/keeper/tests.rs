@@ -5,8 +5,8 @@ use soa_configs::smartstack;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::registry::Layout;
 use crate::registry::SeenRecord;
+use crate::registry::Source;
 
 /// A catalog that is kept, and both ends of its channels.
 struct Kept {
@@ -41,7 +41,7 @@ fn keep(memory: PathBuf) -> Kept {
     let (doubted, _) = watch::channel(Arc::default());
     let (reread, rereads) = mpsc::channel(1);
     let settings = Settings {
-        reading: Reading { layout: Layout::V2, weights: false },
+        reading: Reading { source: Source::V2, weights: false },
         guard: Policy::default(),
         memory: Some(memory),
     };
@@ -112,6 +112,6 @@ async fn what_is_believed_is_on_disk_after_a_stop() {
     kept.follows(8080).await;
     kept.stop.cancel();
     kept.running.await.unwrap();
-    let (listings, _) = memory::load(&memory, Layout::V2, SystemTime::now()).unwrap();
+    let (listings, _) = memory::load(&memory, Source::V2, SystemTime::now()).unwrap();
     assert_eq!(listings.values().next().unwrap().records[0].record.port, 8080);
 }

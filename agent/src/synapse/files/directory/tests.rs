@@ -18,7 +18,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let directory = Directory::new(dir.path().join("services"), Form::Services(Layout::V2));
+        let directory = Directory::new(dir.path().join("services"), Form::Services(Source::V2));
         fs::create_dir(dir.path().join("services")).unwrap();
         Self { dir, directory }
     }
@@ -90,7 +90,7 @@ fn what_says_the_same_in_another_way_stands_and_what_is_broken_is_replaced() {
     let turned = format!("[ {rest}, {first}}} ]\n");
     for (present, stands) in [(turned.as_str(), true), ("[{\"name\":", false), ("", false)] {
         put(&place.path("pencil.main.json"), present);
-        let mut afresh = Directory::new(place.path(""), Form::Services(Layout::V2));
+        let mut afresh = Directory::new(place.path(""), Form::Services(Source::V2));
         afresh.follow(&world.catalog(), Turn::All);
         let expected = if stands { present } else { &text };
         assert_eq!(place.text("pencil.main.json"), expected);

@@ -11,7 +11,7 @@ fn texts(world: &mut World) -> Vec<(String, String)> {
     let mut texts = Vec::new();
     for (namespace, pool) in &catalog.pools {
         for variant in pool.variants(namespace, &pool.config) {
-            let text = text(Layout::V2, namespace, pool, variant.reach).unwrap();
+            let text = text(Source::V2, namespace, pool, variant.reach).unwrap();
             texts.push((variant.name, text));
         }
     }
