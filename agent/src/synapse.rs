@@ -8,6 +8,8 @@ pub mod catalog;
 pub mod files;
 pub mod guard;
 pub mod haproxy;
+#[cfg(test)]
+mod hostile;
 pub mod keeper;
 pub mod memory;
 pub mod watch;

@@ -1,6 +1,8 @@
 //! The HAProxy rooms against the real HAProxy.
 #![expect(clippy::unwrap_used, reason = "what must not fail in a test may panic")]
 
+#[path = "haproxy/faults.rs"]
+mod faults;
 #[path = "haproxy/host.rs"]
 mod host;
 #[path = "haproxy/losses.rs"]

@@ -1,12 +1,15 @@
 //! Bad input gets a clear error and harms nothing else.
 
+use std::{process::Stdio, time::Duration};
+
 use end_to_end::{
     Host, Scene, ZooKeeper,
     docker::{Recipe, unique},
-    host::{REGION, servers},
+    host::{REGION, program, servers},
     web,
 };
 use serde_json::Value;
+use tokio::process::Command;
 use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
 type Result = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -150,5 +153,25 @@ async fn settings_that_cannot_work_are_told_all_at_once() -> Result {
         log.contains("`etcd`") && log.contains("guard.share") && log.contains("agent.yaml"),
         "{log}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_agent_started_by_mistake_ends_and_changes_nothing() -> Result {
+    let scene = Scene::embedded()?;
+    let _service = scene.serve("web")?;
+    scene.until_served_by(1).await;
+    let picture = scene.haproxy_picture().await?;
+    let mut second = Command::new(program("smartstack"));
+    second.arg("agent").arg("--config").arg(scene.path("agent.yaml")).stdin(Stdio::null());
+    let second = second.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+    let ended = tokio::time::timeout(Duration::from_secs(30), second.wait_with_output()).await??;
+    let said = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+    assert!(!ended.status.success(), "{said}");
+    assert!(said.contains("in use") || said.contains("another agent"), "{said}");
+    assert_eq!(scene.haproxy_picture().await?, picture);
+    assert_eq!(scene.answering().await.len(), 1);
+    let records = scene.status().await?["registry"]["records"].as_u64();
+    assert!(records.is_some_and(|records| records > 0), "{records:?}");
     Ok(())
 }

@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// Every namespace this host proxies.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Cheap to compare: what did not change is shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     pub pools: BTreeMap<Namespace, Arc<Pool>>,
     /// Namespaces that could not be taken up, and why.

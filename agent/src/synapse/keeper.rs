@@ -104,13 +104,15 @@ struct Keeper {
     doubts: BTreeMap<Namespace, Suspicion>,
     started: Instant,
     saved: Option<Instant>,
+    /// How long the last save took: those of a large fleet come less often.
+    save_took: Duration,
     /// Waits while a save is under way.
     save_due: Option<Instant>,
     /// Beside everything else: a slow disk delays no change.
     saving: Option<Saving>,
 }
 
-type Saving = JoinHandle<Result<(), memory::Error>>;
+type Saving = JoinHandle<Result<Duration, memory::Error>>;
 
 /// A loss that was seen once.
 #[derive(Clone, Copy)]
@@ -154,6 +156,7 @@ impl Keeper {
             doubts: BTreeMap::new(),
             started,
             saved: None,
+            save_took: Duration::ZERO,
             save_due: None,
             saving: None,
         }
@@ -223,7 +226,8 @@ impl Keeper {
                     info!(%namespace, servers = seen.records.len(), "the loss was confirmed or is over");
                 }
                 if believed.is_none_or(|b| b.records != seen.records) {
-                    let due = self.saved.map_or(now, |saved| now.max(saved + SAVE_AT_MOST_EVERY));
+                    let pause = SAVE_AT_MOST_EVERY.max(self.save_took * 50);
+                    let due = self.saved.map_or(now, |saved| now.max(saved + pause));
                     self.save_due.get_or_insert(due);
                 }
                 self.believed.insert(namespace.clone(), Arc::clone(seen));
@@ -300,7 +304,10 @@ impl Keeper {
         self.saved = Some(Instant::now());
         let Some(path) = self.settings.memory.clone() else { return };
         let (source, listings) = (self.settings.reading.source, self.believed.clone());
-        let save = move || memory::save(&path, source, &listings, SystemTime::now());
+        let save = move || {
+            let begun = Instant::now();
+            memory::save(&path, source, &listings, SystemTime::now()).map(|()| begun.elapsed())
+        };
         self.saving = Some(spawn_blocking(save));
     }
 
@@ -312,7 +319,7 @@ impl Keeper {
         let saved = saving.await;
         self.saving = None;
         match saved {
-            Ok(Ok(())) => {}
+            Ok(Ok(took)) => self.save_took = took,
             Ok(Err(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 warn!(%error, cause, "the catalog is not on disk; trying again");

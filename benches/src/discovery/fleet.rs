@@ -22,6 +22,8 @@ const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
 const RECORDS: usize = 10;
 /// In one transaction.
 const AT_ONCE: usize = 500;
+/// Between two changes: those that follow each other at once in one namespace are read together.
+const PAUSE: Duration = Duration::from_millis(120);
 /// Between two looks. Timers are no finer.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Nothing takes so long; something is broken.
@@ -109,9 +111,8 @@ impl Fleet {
     pub(crate) async fn plain_reload(&self) -> Result<Duration, Failure> {
         let before = self.worker().await?;
         let begun = Instant::now();
-        let mut master = UnixStream::connect(self.host.path("master.sock")).await?;
-        master.write_all(b"reload\n").await?;
-        let _ = master.read_to_end(&mut Vec::new()).await;
+        // It is away for a moment while it starts itself over.
+        until(|| async { Ok(self.ask_master("reload").await.is_ok()) }).await?;
         until(|| async { Ok(self.worker().await.is_ok_and(|now| now != before)) }).await?;
         let took = begun.elapsed();
         // The agent takes the new worker up by itself.
@@ -119,6 +120,13 @@ impl Fleet {
         until(|| async { Ok(self.answers().await == Some(stays)) }).await?;
         time::sleep(Duration::from_secs(2)).await;
         Ok(took)
+    }
+
+    async fn ask_master(&self, command: &str) -> std::io::Result<()> {
+        let mut master = UnixStream::connect(self.host.path("master.sock")).await?;
+        master.write_all(format!("{command}\n").as_bytes()).await?;
+        let _ = master.read_to_end(&mut Vec::new()).await;
+        Ok(())
     }
 
     async fn worker(&self) -> Result<String, Failure> {
@@ -138,10 +146,12 @@ impl Fleet {
     /// A record comes and goes: until it is served, and until HAProxy sends nothing there.
     pub(crate) async fn turn(&self) -> Result<(Duration, Duration), Failure> {
         let (namespace, comes) = (self.probe.namespace.clone(), self.comes.address);
+        time::sleep(PAUSE).await;
         let begun = Instant::now();
         create(&self.client, &[(namespace.clone(), 1, comes)]).await?;
         until(|| async { Ok(self.answers().await == Some(comes.port())) }).await?;
         let created = begun.elapsed();
+        time::sleep(PAUSE).await;
         let begun = Instant::now();
         self.client.delete(&path(&namespace, 1), None).await?;
         let name = format!("other_{comes} ");

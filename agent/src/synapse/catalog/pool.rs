@@ -7,7 +7,7 @@ use soa_configs::{Namespace, NamespaceConfig, Place, smartstack::Fail};
 use crate::registry::SeenRecord;
 
 /// One namespace: its settings and its servers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     pub config: Arc<NamespaceConfig>,
     /// What was believed of the registry, from everywhere.
@@ -24,7 +24,7 @@ pub struct Pool {
 }
 
 /// The servers of one place.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reach {
     pub place: Place,
     /// It is where clients of this host look first.

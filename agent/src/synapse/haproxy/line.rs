@@ -72,10 +72,11 @@ pub struct ServerLine {
     pub weight: u16,
     /// The number after `id`; `None`: HAProxy chooses.
     pub id: Option<u32>,
-    /// Everything after the name but `disabled`, `weight N` and `id N`.
-    options: Vec<String>,
+    /// Everything after the name but `disabled`, `weight N` and `id N`, one blank between two words. A
+    /// large host has tens of thousands of these.
+    options: Box<str>,
     /// The line without its indentation.
-    text: String,
+    text: Box<str>,
 }
 
 impl ServerLine {
@@ -94,27 +95,33 @@ impl ServerLine {
             leaving: false,
             weight: 1,
             id: None,
-            options: vec![address.to_owned()],
-            text: text.trim_end().to_owned(),
+            options: Box::default(),
+            text: text.trim_end().into(),
         };
-        line.read_options(&mut words);
+        let mut options = vec![address];
+        line.read_options(&mut words, &mut options);
+        line.options = options.join(" ").into();
         Some(line)
     }
 
-    fn read_options<'a>(&mut self, words: &mut impl Iterator<Item = &'a str>) {
+    fn read_options<'a>(
+        &mut self,
+        words: &mut impl Iterator<Item = &'a str>,
+        options: &mut Vec<&'a str>,
+    ) {
         while let Some(word) = words.next() {
             match word {
                 "disabled" => self.leaving = true,
                 "weight" => match words.next().map(str::parse) {
                     Some(Ok(weight)) => self.weight = weight,
                     // Not ours to judge: `haproxy -c` will.
-                    _ => self.options.push(word.to_owned()),
+                    _ => options.push(word),
                 },
                 "id" => match words.next().map(str::parse) {
                     Some(Ok(id)) => self.id = Some(id),
-                    _ => self.options.push(word.to_owned()),
+                    _ => options.push(word),
                 },
-                _ => self.options.push(word.to_owned()),
+                _ => options.push(word),
             }
         }
     }
@@ -126,14 +133,14 @@ impl ServerLine {
         // socket's only.
         let plain = !self.text.contains(['"', '\'', '\\', '#', '$', ';']) && self.text.is_ascii();
         // `add server B/N`, the options, `id N weight N`.
-        let few = self.options.len() + 7 <= MAX_WORDS;
+        let few = self.options().count() + 7 <= MAX_WORDS;
         plain && few && self.address.is_some() && self.takes_only_dynamic_keywords()
     }
 
     fn takes_only_dynamic_keywords(&self) -> bool {
-        let mut words = self.options.iter().skip(1);
+        let mut words = self.options().skip(1);
         while let Some(word) = words.next() {
-            let Some((_, values)) = KEYWORDS.iter().find(|(known, _)| known == word) else {
+            let Some((_, values)) = KEYWORDS.iter().find(|(known, _)| *known == word) else {
                 return false;
             };
             if (0..*values).any(|_| words.next().is_none()) {
@@ -141,6 +148,10 @@ impl ServerLine {
             }
         }
         true
+    }
+
+    fn options(&self) -> impl Iterator<Item = &str> {
+        self.options.split(' ')
     }
 
     /// Whether both mean the same but for weight and `disabled`, which can be changed in place, and
@@ -153,7 +164,7 @@ impl ServerLine {
     /// Whether the server has health checks of the given kind: `check` or `agent-check`.
     #[must_use]
     pub fn has(&self, keyword: &str) -> bool {
-        self.options.iter().any(|word| word == keyword)
+        self.options().any(|word| word == keyword)
     }
 
     /// The number after `port`, where the checks go.
@@ -163,8 +174,9 @@ impl ServerLine {
     }
 
     fn value_of(&self, keyword: &str) -> Option<&str> {
-        let at = self.options.iter().position(|word| word == keyword)?;
-        self.options.get(at + 1).map(String::as_str)
+        let mut options = self.options();
+        options.find(|word| *word == keyword)?;
+        options.next()
     }
 
     /// The arguments of `add server`: `<backend>/<name> <address> …`. The server is added in
@@ -189,7 +201,7 @@ impl ServerLine {
         if leaving {
             text.push_str(" disabled");
         }
-        Self { leaving, text, ..self.clone() }
+        Self { leaving, text: text.into(), ..self.clone() }
     }
 
     /// The line without `disabled`, in a fixed order of words.
@@ -200,7 +212,7 @@ impl ServerLine {
     fn words(&self) -> String {
         let Self { name, weight, .. } = self;
         let id = self.id.map(|id| format!(" id {id}")).unwrap_or_default();
-        format!("{name} {}{id} weight {weight}", self.options.join(" "))
+        format!("{name} {}{id} weight {weight}", self.options)
     }
 }
 

@@ -85,6 +85,8 @@ struct Keeper<L> {
     target: Option<Arc<Rendered>>,
     known: Known,
     ids: Ids,
+    /// Since the last rendering.
+    ids_moved: bool,
     /// The worker that `known` is about.
     worker: Option<u32>,
     /// A reload that the skeleton alone does not ask for.
@@ -128,6 +130,7 @@ impl<L: Limit> Keeper<L> {
             target: None,
             known: Known::new(),
             ids: Ids::new(),
+            ids_moved: false,
             worker: None,
             asked: None,
             failed: None,
@@ -240,4 +243,15 @@ impl<L: Limit> Keeper<L> {
             changed
         });
     }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

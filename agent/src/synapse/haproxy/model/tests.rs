@@ -370,7 +370,11 @@ fn any_config() -> impl Strategy<Value = NamespaceConfig> {
     let balance = prop_oneof![Just(None), Just(Some(Balance::Leastconn))];
     let uri = prop_oneof!["/[a-z%?=&]{0,10}", hostile()];
     let timeouts = (timeout(), timeout(), timeout());
-    let rest = (mode, balance, uri, headers(), headers(), any::<bool>());
+    let path = prop_oneof!["/[a-z]{1,8}", "/[ -~]{0,8}", hostile()];
+    let endpoints = proptest::collection::vec((path, 1_u64..100_000), 0..3);
+    let through = prop_oneof![Just(None), Just(Some("s0.main")), Just(Some("no.where"))];
+    let routes = (endpoints, through, any::<bool>());
+    let rest = (mode, balance, uri, headers(), headers(), any::<bool>(), routes);
     (any::<u16>(), timeouts, any::<Option<u16>>(), rest).prop_map(
         |(port, (connect, server, client), retries, rest)| NamespaceConfig {
             timeout_connect: connect,
@@ -383,6 +387,14 @@ fn any_config() -> impl Strategy<Value = NamespaceConfig> {
             extra_headers: rest.3,
             extra_healthcheck_headers: rest.4,
             keepalive: rest.5,
+            endpoint_timeouts: rest
+                .6
+                .0
+                .into_iter()
+                .map(|(path, ms)| (path, Duration::from_millis(ms)))
+                .collect(),
+            proxied_through: rest.6.1.map(|name| name.parse().unwrap()),
+            is_proxy: rest.6.2,
             ..config(port)
         },
     )
@@ -392,6 +404,7 @@ fn any_config() -> impl Strategy<Value = NamespaceConfig> {
 fn harmless(mut model: Model) -> Model {
     for section in &mut model.namespaces {
         section.check.uri = "/x".to_owned();
+        section.check.status_path = "/x".to_owned();
         let headers = section.request_headers.iter_mut().chain(&mut section.check.headers);
         for header in headers {
             *header = Header { name: "X".to_owned(), value: "x".to_owned() };

@@ -8,7 +8,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::super::{carry, check, reload, render::Rendered, settings::Settings};
+use super::{
+    super::{carry, check, reload, render::Rendered, settings::Settings},
+    chain,
+};
 use crate::atomic_file;
 
 /// Between two writes: a burst of changes costs one check of the whole file.
@@ -114,7 +117,7 @@ impl Disk {
             Ok(()) => self.now_has(target),
             Err(error) => {
                 warn!(%error, "the configuration file is behind the running haproxy");
-                self.alarm = Some(format!("the configuration file is behind: {error}"));
+                self.alarm = Some(format!("the configuration file is behind: {}", chain(&error)));
                 self.failed = Some(target);
                 self.not_before = Instant::now();
             }

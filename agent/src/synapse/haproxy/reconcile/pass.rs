@@ -21,7 +21,7 @@ use super::{
         runtime::{self, Scope},
         status::LastReload,
     },
-    AFTER_FAILURE, ATTENTION, Keeper, LOOK, LOOK_WHEN_AWAY,
+    AFTER_FAILURE, ATTENTION, Keeper, LOOK, LOOK_WHEN_AWAY, chain,
 };
 use crate::{backoff::random, synapse::catalog::Catalog};
 
@@ -89,6 +89,13 @@ impl<L: Limit> Keeper<L> {
         }
         if full || self.wanted.is_none() {
             self.renderer.refresh(catalog, &self.ids).await;
+        }
+        // The same would come of it.
+        if same && self.wanted.is_some() {
+            let is_stale = self.renderer.is_stale() | std::mem::take(&mut self.ids_moved);
+            if !is_stale {
+                return BTreeSet::new();
+            }
         }
         let quick = if full { None } else { self.render_servers(catalog) };
         let Some(wanted) = quick.or_else(|| self.renderer.render(catalog, &self.ids)) else {
@@ -195,9 +202,13 @@ impl<L: Limit> Keeper<L> {
     }
 
     fn take_ids(&mut self, observed: &Observed) {
-        let ids = observed.ids();
         // An unknown backend of the catalog has no numbers to keep.
-        self.ids.extend(ids);
+        for (backend, ids) in observed.ids() {
+            if self.ids.get(&backend) != Some(&ids) {
+                self.ids_moved = true;
+                self.ids.insert(backend, ids);
+            }
+        }
     }
 
     fn reload_reason(&self, wanted: &Rendered, info: &Info) -> Option<Reason> {
@@ -410,15 +421,4 @@ fn lines(rendered: &Rendered) -> Known {
         .iter()
         .map(|(name, backend)| (name.clone(), backend.dynamic.clone()))
         .collect()
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

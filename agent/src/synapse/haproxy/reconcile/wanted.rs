@@ -46,6 +46,8 @@ pub(super) struct Renderer {
     /// Why the newest catalog is not rendered.
     pub(super) render_alarm: Option<String>,
     pub(super) failures: u64,
+    /// Something but the catalog has changed since the last rendering.
+    stale: bool,
 }
 
 impl Renderer {
@@ -63,12 +65,13 @@ impl Renderer {
             template_alarm: None,
             render_alarm: None,
             failures: 0,
+            stale: false,
         }
     }
 
     /// The wanted configuration; `None`: it cannot be rendered, the last one stands.
     pub(super) fn render(&mut self, catalog: &Catalog, ids: &Ids) -> Option<Rendered> {
-        self.ports.look_again();
+        self.stale = false;
         // Who has other settings by now is tried again.
         let config = |name: &Namespace| catalog.pools.get(name).map(|pool| &pool.config);
         self.held_back.retain(|name, held| config(name) == Some(&held.config));
@@ -93,6 +96,13 @@ impl Renderer {
     fn build(&self, catalog: &Catalog, ids: &Ids) -> Built {
         let taken = self.ports.taken();
         model::build(&self.settings, catalog, ids, &self.accepted, &self.held_back, &taken)
+    }
+
+    /// Whether the same catalog may be rendered to something else now.
+    pub(super) fn is_stale(&mut self) -> bool {
+        let taken = self.ports.taken();
+        self.ports.look_again();
+        self.stale || self.ports.taken() != taken
     }
 
     /// HAProxy runs what was rendered last.
@@ -122,6 +132,7 @@ impl Renderer {
         }
         let is_new = found.iter().any(|(name, held)| self.held_back.get(name) != Some(held));
         self.held_back.extend(found);
+        self.stale |= is_new;
         is_new
     }
 
@@ -134,6 +145,7 @@ impl Renderer {
     /// After HAProxy could not start: namespaces whose ports another process holds are left out
     /// until these are free, so that they stop nobody else.
     pub(super) fn look_for_taken_ports(&mut self) {
+        self.stale = true;
         let wanted = self.accepted.values().filter_map(|config| Some(config.proxy_port?.get()));
         self.ports.look(&wanted.collect());
     }
@@ -190,6 +202,7 @@ impl Renderer {
                 info!(file = source.file, "template in force");
                 // What the last one could not say, this one may.
                 self.held_back.clear();
+                self.stale = true;
                 self.template = Some(template);
                 self.is_as_asked();
             }
