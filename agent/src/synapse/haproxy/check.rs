@@ -123,7 +123,7 @@ mod tests {
             config_file: dir.path().join("haproxy.cfg"),
             sockets_dir: None,
             program: program.into(),
-            check_timeout: std::time::Duration::from_millis(200),
+            check_timeout: std::time::Duration::from_secs(10),
             ..Settings::default()
         }
     }
@@ -169,7 +169,10 @@ mod tests {
         atomic_file::write(&script, b"#!/bin/sh\nexec sleep 60\n").unwrap();
         let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&script, executable).unwrap();
-        let hangs = check(&settings(&dir, &script.display().to_string()), "").await.unwrap_err();
+        let short = std::time::Duration::from_millis(200);
+        let hanging = settings(&dir, &script.display().to_string());
+        let hanging = Settings { check_timeout: short, ..hanging };
+        let hangs = check(&hanging, "").await.unwrap_err();
         assert!(matches!(hangs, Error::Timeout { .. }), "{hangs}");
     }
 }

@@ -113,8 +113,11 @@ impl Holders {
 
 fn content(config: &NamespaceConfig) -> Result<(), String> {
     let uri = &config.healthcheck_uri;
-    if uri.len() > MAX_URI_BYTES || !uri.chars().all(|c| c.is_ascii_graphic()) {
-        return Err("healthcheck_uri must be at most 2048 visible ASCII characters".to_owned());
+    let visible = uri.chars().all(|c| c.is_ascii_graphic());
+    if !uri.starts_with('/') || uri.len() > MAX_URI_BYTES || !visible {
+        return Err(
+            "healthcheck_uri must be a path of at most 2048 visible ASCII characters".to_owned()
+        );
     }
     for path in config.endpoint_timeouts.keys() {
         endpoint(path)?;
