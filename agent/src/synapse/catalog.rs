@@ -89,12 +89,11 @@ struct Part<'a> {
 
 impl Part<'_> {
     fn is_in(&self, pool: &Pool, leaving: &BTreeSet<SocketAddr>) -> bool {
-        let reaches = pool.reaches.iter().map(|reach| (&reach.place, reach.is_discovered));
         Arc::ptr_eq(&pool.config, self.config)
             && Arc::ptr_eq(&pool.records, &self.listing.records)
             && pool.leaving == *leaving
             && pool.fault == self.fault
-            && reaches.eq(self.places.iter().copied())
+            && pool.places().eq(self.places.iter().copied())
     }
 
     fn pool(&self, reading: Reading, leaving: BTreeSet<SocketAddr>, spilled: bool) -> Pool {

@@ -95,11 +95,12 @@ impl Pool {
     /// Whether everything but the servers is as in `other`.
     #[must_use]
     pub fn differs_in_servers_only(&self, other: &Self) -> bool {
-        let places = |pool: &Self| -> Vec<_> {
-            let places = pool.reaches.iter();
-            places.map(|reach| (reach.place.clone(), reach.is_discovered)).collect()
-        };
-        self.config == other.config && self.fault == other.fault && places(self) == places(other)
+        self.config == other.config && self.fault == other.fault && self.places().eq(other.places())
+    }
+
+    /// The place of each reach, and whether it is that of `discover`.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&Place, bool)> {
+        self.reaches.iter().map(|reach| (&reach.place, reach.is_discovered))
     }
 
     /// The backends of the namespace `name` when it is set up by `config`: places from the most

@@ -4,7 +4,7 @@
 //! Read from the old worker just before the reload, and emptied afterwards: a HAProxy that starts
 //! later by itself must not believe it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
@@ -41,29 +41,27 @@ pub(super) async fn clear(settings: &Settings) {
 }
 
 /// Nor is what an earlier life of the agent has left. Blocking.
-pub(super) fn clear_leftover(settings: &Settings) {
-    if file(settings).exists() {
-        empty(settings);
+pub(super) fn clear_leftover(file: &Path) {
+    if file.exists() {
+        put(file, EMPTY);
     }
 }
 
 /// HAProxy wants the file to be there. Blocking.
-pub(super) fn prepare(settings: &Settings) {
-    if !file(settings).exists() {
-        empty(settings);
-    }
-}
-
-fn empty(settings: &Settings) {
-    if let Err(error) = atomic_file::write_if_changed(&file(settings), EMPTY.as_bytes()) {
-        warn!(%error, "the state of servers is not on disk");
+pub(super) fn prepare(file: &Path) {
+    if !file.exists() {
+        put(file, EMPTY);
     }
 }
 
 async fn write(settings: &Settings, text: String) {
     let path = file(settings);
-    let write = move || atomic_file::write_if_changed(&path, text.as_bytes());
-    if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
+    // A task that is cut off leaves the file as it was.
+    let _ = tokio::task::spawn_blocking(move || put(&path, &text)).await;
+}
+
+fn put(file: &Path, text: &str) {
+    if let Err(error) = atomic_file::write_if_changed(file, text.as_bytes()) {
         warn!(%error, "the state of servers is not on disk");
     }
 }

@@ -39,9 +39,9 @@ pub enum Error {
 /// When it cannot be written or checked, or HAProxy refuses it.
 pub async fn check(settings: &Settings, text: &str) -> Result<Staged, Error> {
     let (path, bytes) = (settings.config_file.clone(), Arc::<[u8]>::from(text.as_bytes()));
-    let (sockets, own) = (settings.sockets_dir.clone(), settings.clone());
+    let (sockets, state) = (settings.sockets_dir.clone(), carry::file(settings));
     let stage = move || {
-        carry::prepare(&own);
+        carry::prepare(&state);
         // HAProxy does not make the directory its sockets stand in.
         if let Some(directory) = sockets {
             let _ = std::fs::create_dir_all(directory);

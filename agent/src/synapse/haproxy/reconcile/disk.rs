@@ -53,9 +53,9 @@ impl Disk {
     /// Removes what an earlier life of the agent was killed over.
     pub(super) async fn clear(&self) {
         let files = [self.settings.config_file.clone(), reload::last_good(&self.settings)];
-        let settings = Arc::clone(&self.settings);
+        let state = carry::file(&self.settings);
         let clear = move || {
-            carry::clear_leftover(&settings);
+            carry::clear_leftover(&state);
             files.iter().map(|file| atomic_file::remove_leftovers(file)).sum()
         };
         let removed: usize = tokio::task::spawn_blocking(clear).await.unwrap_or_default();
