@@ -2,6 +2,9 @@
 //!
 //! docs/measurements.md says what each line means.
 
+#[path = "../outcome.rs"]
+mod outcome;
+
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -11,13 +14,9 @@ use std::{
 
 use clap::Parser;
 use end_to_end::{Churned, Crowd, Network, Scene, ZooKeeper, processes};
-use tokio::{
-    task::spawn_blocking,
-    time::{self, Instant},
-};
+use tokio::{task::spawn_blocking, time::Instant};
 
-/// Why there are no numbers.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use self::outcome::Failure;
 
 /// Making and removing containers included.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -51,21 +50,7 @@ struct Figures {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = tokio::select! {
-        outcome = measure(&arguments) => outcome,
-        // Ended by leaving, so that containers go too.
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
-        () = time::sleep(LIMIT) => Err("it takes too long; something hangs".into()),
-    };
-    let outcome =
-        outcome.and_then(|figures| Ok(io::stdout().lock().write_all(text(&figures).as_bytes())?));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "bench-churn: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome::print("bench-churn", LIMIT, async { Ok(text(&measure(&arguments).await?)) }).await
 }
 
 async fn measure(arguments: &Arguments) -> Result<Figures, Failure> {

@@ -69,11 +69,13 @@ impl Fleet {
             host.soa(&service, &format!("main: {{proxy_port: {port}, balance: roundrobin}}\n"))?;
             pools.push(Pool { namespace: format!("{service}.main"), port });
         }
+        let [others @ .., bulk, probe] = &pools[..] else {
+            return Err("two namespaces at least".into());
+        };
         let mut records = Vec::new();
-        for pool in &pools[..namespaces - 2] {
+        for pool in others {
             records.extend((0..RECORDS).map(|n| (pool.namespace.clone(), n, nobody(n))));
         }
-        let [.., bulk, probe] = &pools[..] else { return Err("three namespaces at least".into()) };
         records.push((probe.namespace.clone(), 0, stays.address));
         for pool in &pools {
             make_parent(&client, &pool.namespace).await?;

@@ -4,6 +4,8 @@
 //! docs/measurements.md says what each line means.
 
 mod fleet;
+#[path = "../outcome.rs"]
+mod outcome;
 mod stub;
 
 use std::{
@@ -16,10 +18,7 @@ use clap::Parser;
 use serde_json::json;
 use tokio::time;
 
-use self::fleet::Fleet;
-
-/// Why there are no numbers.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+use self::{fleet::Fleet, outcome::Failure};
 
 /// Of a measurement at rest.
 const REST: Duration = Duration::from_secs(20);
@@ -62,23 +61,11 @@ struct Line {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = tokio::select! {
-        outcome = measure(&arguments) => outcome,
-        // Ended by leaving, so that processes go too.
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
-        () = time::sleep(LIMIT) => Err("it takes too long; something hangs".into()),
-    };
-    let outcome = outcome.and_then(|lines| {
-        let text = if arguments.json { document(&lines) } else { table(&lines) };
-        Ok(io::stdout().lock().write_all(text.as_bytes())?)
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "bench-discovery: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome::print("bench-discovery", LIMIT, async {
+        let lines = measure(&arguments).await?;
+        Ok(if arguments.json { document(&lines) } else { table(&lines) })
+    })
+    .await
 }
 
 async fn measure(arguments: &Arguments) -> Result<Vec<Line>, Failure> {
