@@ -156,7 +156,7 @@ fn keeping() -> TempDir {
     assert!(BUILT_IN.contains(closing));
     let templates = tempfile::tempdir().unwrap();
     let text = BUILT_IN.replace(closing, "\toption http-keep-alive\n");
-    fs::write(templates.path().join("haproxy.cfg.tera"), text).unwrap();
+    agent::atomic_file::write(&templates.path().join("haproxy.cfg.tera"), text.as_bytes()).unwrap();
     templates
 }
 
