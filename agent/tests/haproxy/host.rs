@@ -2,9 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env,
     future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU16,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicUsize, Ordering},
@@ -47,6 +49,11 @@ pub(crate) fn own_address() -> Ipv4Addr {
     Ipv4Addr::new(127, high | 0x40, low, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// `HAPROXY` names another version than the installed one.
+fn haproxy() -> PathBuf {
+    env::var_os("HAPROXY").map_or_else(|| "/usr/sbin/haproxy".into(), PathBuf::from)
+}
+
 pub(crate) async fn free_port(address: impl Into<IpAddr>) -> u16 {
     TcpListener::bind((address.into(), 0)).await.unwrap().local_addr().unwrap().port()
 }
@@ -67,7 +74,7 @@ impl Host {
             socket: dir.path().join("h.sock"),
             master_socket: dir.path().join("m.sock"),
             sockets_dir: Some(dir.path().join("s")),
-            program: "/usr/sbin/haproxy".into(),
+            program: haproxy(),
             log: None,
             command_timeout: Duration::from_secs(2),
             reload_jitter: Duration::ZERO,

@@ -1,7 +1,6 @@
 //! What is lost while servers come and go, and in reloads beside those of HAProxy alone.
 
 use std::{
-    fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     sync::{

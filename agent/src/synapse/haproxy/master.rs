@@ -99,13 +99,16 @@ async fn ask(socket: &Path, command: &str, timeout: Duration) -> io::Result<Stri
     time::timeout(timeout, exchange).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// `<pid> master <count> [failed: N] …`; N is 0 again after the next success (synapse.md §14).
+/// `<pid> master <count> [failed: N] …`; N is 0 again after the next success (synapse.md §14). HAProxy
+/// 2.4 has a column more and does not say N: there only a new worker proves a reload.
 fn parse(processes: &str) -> Option<Reloads> {
+    let header = processes.lines().find(|line| line.starts_with('#'))?;
+    let column = header.split('<').skip(1).position(|name| name.starts_with("reloads>"))?;
     let line = processes.lines().find(|line| line.split_whitespace().nth(1) == Some("master"))?;
-    let count = line.split_whitespace().nth(2)?.parse().ok()?;
-    let (_, after) = line.split_once("[failed: ")?;
-    let (failures, _) = after.split_once(']')?;
-    Some(Reloads { count, failed: failures.trim().parse::<u32>().ok()? > 0 })
+    let count = line.split_whitespace().nth(column)?.parse().ok()?;
+    let failures = line.split_once("[failed: ").and_then(|(_, after)| after.split_once(']'));
+    let failures = failures.map_or(Some(0), |(failures, _)| failures.trim().parse::<u32>().ok())?;
+    Some(Reloads { count, failed: failures > 0 })
 }
 
 #[cfg(test)]
@@ -116,11 +119,15 @@ mod tests {
     fn the_counts_of_reloads_and_failures_are_read() {
         let with = |failures: &str| {
             format!(
-                "#<PID>  <type>\n18040  master  3 [failed: {failures}]  0d00h15m37s\n# workers\n"
+                "#<PID>  <type>  <reloads>  <uptime>\n18040  master  3 [failed: {failures}]  0d00h15m37s\n# workers\n"
             )
         };
         assert_eq!(parse(&with("0")), Some(Reloads { count: 3, failed: false }));
         assert_eq!(parse(&with("2")), Some(Reloads { count: 3, failed: true }));
+        assert_eq!(parse(&with("many")), None);
+        let old =
+            "#<PID> <type> <relative PID> <reloads> <uptime>\n9815 master 0 4 0d00h00m01s 2.4.14\n";
+        assert_eq!(parse(old), Some(Reloads { count: 4, failed: false }));
         assert_eq!(parse("Permission denied\n"), None);
     }
 

@@ -1,4 +1,4 @@
-use std::{net::Ipv4Addr, num::NonZeroU16, process::Command, time::Duration};
+use std::{env, net::Ipv4Addr, num::NonZeroU16, process::Command, time::Duration};
 
 use indexmap::IndexMap;
 use proptest::prelude::*;
@@ -82,7 +82,7 @@ fn objections(text: &str) -> String {
     let elsewhere = carry::file(&Settings::default()).display().to_string();
     let text = &text.replace(&elsewhere, &state.display().to_string());
     let staged = Staged::new(&dir.path().join("haproxy.cfg"), text.as_bytes()).unwrap();
-    let mut command = Command::new("/usr/sbin/haproxy");
+    let mut command = Command::new(env::var_os("HAPROXY").unwrap_or("/usr/sbin/haproxy".into()));
     let output = command.arg("-c").arg("-f").arg(staged.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() && said.is_empty() {
