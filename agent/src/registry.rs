@@ -130,7 +130,15 @@ pub struct Listing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenRecord {
     pub znode: String,
-    pub record: Record,
+    /// Shared with every reading that found the same.
+    pub record: Arc<Record>,
+}
+
+impl SeenRecord {
+    #[must_use]
+    pub fn new(znode: String, record: Record) -> Self {
+        Self { znode, record: Arc::new(record) }
+    }
 }
 
 /// What a registry implementation is given.

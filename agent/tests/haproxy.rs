@@ -239,8 +239,10 @@ async fn a_weight_is_changed_in_place_and_other_options_by_replacement() {
     host.set(with(7, false));
     eventually("it has the weight", || async { weight().await == Some(7) }).await;
     host.set(with(7, true));
-    eventually("the file says backup", || async { host.config().contains(" weight 7 backup") })
-        .await;
+    let says = |text: &str| {
+        text.lines().any(|line| line.contains(" backup id ") && line.ends_with(" weight 7"))
+    };
+    eventually("the file says backup", || async { says(&host.config()) }).await;
     let after = host.until_up(NS, &second.server).await;
     assert_eq!((after.counters.reloads, after.counters.runtime_refusals), (0, 0));
     let address = (host.address(), port);

@@ -152,9 +152,8 @@ impl Memory {
     fn read(&self, namespace: &Namespace) -> Vec<SeenRecord> {
         let parents = self.settings.read.parents(namespace, &self.settings.read_places);
         let here = self.stored.iter().filter(|(key, _)| parents.contains(&key.parent));
-        let seen = |(_, stored): (&RecordKey, &Stored)| SeenRecord {
-            znode: stored.path.clone(),
-            record: stored.record.clone(),
+        let seen = |(_, stored): (&RecordKey, &Stored)| {
+            SeenRecord::new(stored.path.clone(), stored.record.clone())
         };
         let mut records: Vec<SeenRecord> = here.map(seen).collect();
         records.sort_by(|a, b| a.znode.cmp(&b.znode));

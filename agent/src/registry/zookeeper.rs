@@ -19,6 +19,7 @@ mod lookout;
 mod namespace;
 mod observe;
 mod operation;
+mod payloads;
 mod plan;
 mod publish;
 pub mod security;

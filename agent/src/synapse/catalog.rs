@@ -100,7 +100,7 @@ impl Part<'_> {
         let reach = |(place, is_discovered): &(&Place, bool)| {
             let near = near(reading.source, place, self.namespace);
             let records = self.listing.records.iter().filter(|seen| near(seen));
-            let records = records.map(|seen| &seen.record);
+            let records = records.map(|seen| seen.record.as_ref());
             let servers = match self.fault {
                 Some(Fault::Error503) => Vec::new(),
                 _ => servers(records, reading, &leaving, self.config.canary.as_ref()),

@@ -160,16 +160,16 @@ mod tests {
     }
 
     fn listing(generation: u64, ports: impl IntoIterator<Item = u16>) -> Listing {
-        let record = |port| SeenRecord {
-            znode: format!("host_{port:010}"),
-            record: Record {
+        let record = |port| {
+            let record = Record {
                 host: [10, 0, 0, 1].into(),
                 port,
                 name: "host".to_owned(),
                 weight: None,
                 haproxy_server_options: None,
                 labels: None,
-            },
+            };
+            SeenRecord::new(format!("host_{port:010}"), record)
         };
         let records = Arc::new(ports.into_iter().map(record).collect());
         Listing {

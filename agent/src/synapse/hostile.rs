@@ -40,10 +40,8 @@ fn soa() -> Soa {
 
 /// The configuration with these records.
 fn rendered(template: &Template, records: Vec<Record>) -> String {
-    let seen = |(n, record)| SeenRecord {
-        znode: format!("/smartstack/global/web.main/h_{n:010}"),
-        record,
-    };
+    let seen =
+        |(n, record)| SeenRecord::new(format!("/smartstack/global/web.main/h_{n:010}"), record);
     let listing = Listing {
         records: Arc::new(records.into_iter().enumerate().map(seen).collect()),
         refused: Vec::new(),
@@ -113,7 +111,7 @@ proptest! {
             let safe = |c: char| c.is_ascii_alphanumeric() || "\t _.:-[]".contains(c);
             prop_assert!(line.chars().all(safe), "{}", line);
             let words: Vec<&str> = line.split(' ').collect();
-            prop_assert_eq!((words[3], words[5]), ("id", "check"), "{}", line);
+            prop_assert_eq!((words[3], words[4]), ("check", "port"), "{}", line);
         }
     }
 }

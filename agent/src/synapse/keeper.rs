@@ -168,6 +168,10 @@ impl Keeper {
         let away = Arc::clone(&inputs.away.borrow_and_update());
         let policy = self.policy();
         for (namespace, listing) in &observed.namespaces {
+            let believed = self.believed.get(namespace);
+            if believed.is_some_and(|believed| believed.generation == listing.generation) {
+                continue;
+            }
             let config = soa.configs.namespaces.get(namespace);
             let discover = config.map(|config| config.discover.as_str());
             let place = soa.places.iter().find(|place| Some(place.kind()) == discover);
@@ -206,9 +210,6 @@ impl Keeper {
         reread: &mpsc::Sender<Namespace>,
     ) {
         let believed = self.believed.get(namespace);
-        if believed.is_some_and(|b| b.generation == seen.generation) {
-            return;
-        }
         let now = Instant::now();
         let doubt = self.doubts.get(namespace).map(|suspicion| Doubt {
             generation: suspicion.generation,

@@ -67,7 +67,7 @@ pub fn load(path: &Path, source: Source, now: SystemTime) -> Result<(Listings, D
     let listing = |children: BTreeMap<String, String>| {
         let records = children.into_iter().filter_map(|(znode, payload)| {
             let record = Record::decode(payload.as_bytes()).ok()?;
-            Some(SeenRecord { znode, record })
+            Some(SeenRecord::new(znode, record))
         });
         let records = Arc::new(records.collect());
         Arc::new(Listing {
@@ -118,7 +118,7 @@ mod tests {
         let payload =
             br#"{"host":"10.0.0.1","port":31001,"name":"host1","labels":{"region:a":""}}"#;
         let record = Record::decode(payload).unwrap();
-        let records = Arc::new(vec![SeenRecord { znode: "host1_0000000001".to_owned(), record }]);
+        let records = Arc::new(vec![SeenRecord::new("host1_0000000001".to_owned(), record)]);
         let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let listing =
             Listing { records, refused: Vec::new(), generation: 0, session: 0, read_at: at };

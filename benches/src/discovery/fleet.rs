@@ -101,7 +101,7 @@ impl Fleet {
     /// comes with one reload.
     pub(crate) async fn start(&mut self) -> Result<Duration, Failure> {
         let begun = Instant::now();
-        self.host.start_agent_with(&[("SMARTSTACK_LOG", "warn")])?;
+        self.host.start_agent_with(&[("SMARTSTACK_LOG", "warn"), ("MALLOC_ARENA_MAX", "1")])?;
         let stays = self.stays.address.port();
         until(|| async { Ok(self.answers().await == Some(stays)) }).await?;
         let cold = begun.elapsed();

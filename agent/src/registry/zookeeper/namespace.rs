@@ -11,17 +11,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::{StreamExt, stream, stream::FuturesUnordered};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use soa_configs::Namespace;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     time::{self, Instant},
 };
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use zookeeper_client::{Client, Error};
 
 use super::{
-    operation::{PIPELINE, SPREAD, bounded, is_answer, make_parent},
+    operation::{SPREAD, bounded, is_answer, make_parent},
+    payloads,
     security::Access,
     session::{Link, Session},
 };
@@ -76,7 +77,7 @@ type Children = BTreeMap<String, Child>;
 /// invariant 1): who registered is alive, or the znode would be gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Child {
-    record: Option<Record>,
+    record: Option<Arc<Record>>,
     /// Why the payload of now is refused.
     refused: Option<String>,
 }
@@ -84,7 +85,7 @@ struct Child {
 impl Child {
     fn new(content: Result<Record, String>, before: Option<&Self>) -> Self {
         match content {
-            Ok(record) => Self { record: Some(record), refused: None },
+            Ok(record) => Self { record: Some(Arc::new(record)), refused: None },
             Err(reason) => {
                 let record = before.and_then(|before| before.record.clone());
                 Self { record, refused: Some(reason) }
@@ -260,14 +261,9 @@ impl Follower {
                 _ => unknown.push(path),
             }
         }
-        let slots = &self.slots;
-        let reads = stream::iter(unknown).map(|path| read_child(client, slots, path));
-        let mut reads = reads.buffer_unordered(PIPELINE);
-        while let Some(child) = reads.next().await {
-            if let Some((path, content)) = child? {
-                let child = Child::new(content, self.state.children.get(&path));
-                children.insert(path, child);
-            }
+        for (path, content) in payloads::read(client, &self.slots, unknown).await? {
+            let child = Child::new(content, self.state.children.get(&path));
+            children.insert(path, child);
         }
         self.state.children = children;
         self.state.generation += 1;
@@ -314,34 +310,11 @@ async fn list(
     Ok(names)
 }
 
-/// `None` if the child has gone since it was listed.
-async fn read_child(
-    client: &Client,
-    slots: &Semaphore,
-    path: String,
-) -> Result<Option<(String, Result<Record, String>)>, Error> {
-    let name = path.rsplit_once('/').map_or("", |(_, name)| name);
-    if let Some(record) = Record::from_child_name(name) {
-        return Ok(Some((path, Ok(record))));
-    }
-    let _slot = slots.acquire().await.map_err(|_closed| Error::ClientClosed)?;
-    let content = match bounded(client.get_data(&path)).await {
-        Ok((payload, _)) => Record::decode(&payload).map_err(|refused| refused.to_string()),
-        Err(Error::NoNode) => return Ok(None),
-        Err(Error::NoAuth) => Err("reading it is not allowed".to_owned()),
-        Err(error) => return Err(error),
-    };
-    if let Err(reason) = &content {
-        debug!(path = %path.escape_debug(), reason, "record refused");
-    }
-    Ok(Some((path, content)))
-}
-
 fn listing(state: &State) -> Listing {
     let (mut records, mut refused) = (Vec::new(), Vec::new());
     for (path, child) in &state.children {
         if let Some(record) = &child.record {
-            records.push(SeenRecord { znode: path.clone(), record: record.clone() });
+            records.push(SeenRecord { znode: path.clone(), record: Arc::clone(record) });
         }
         refused.extend(child.refused.iter().map(|reason| (path.clone(), reason.clone())));
     }

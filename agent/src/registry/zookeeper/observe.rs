@@ -28,6 +28,11 @@ use crate::registry::{Listing, Observed};
 /// A burst of changes reaches the synapse wing in steps of this; a lone change goes at once.
 const STEP: Duration = Duration::from_millis(5);
 
+/// While a fleet is read for the first time nobody acts on a part of it, so parts are told rarely.
+const STEP_AT_FIRST: Duration = Duration::from_millis(250);
+/// Namespaces that cannot be read hold up the others no longer.
+const AT_FIRST: Duration = Duration::from_secs(10);
+
 /// Readings on their way. Followers wait when it is full, which slows reading down to our pace.
 const QUEUE: usize = 256;
 
@@ -104,11 +109,14 @@ impl Observer {
     /// Returns if a task has failed. Every arm is cancel-safe.
     async fn serve(&mut self) {
         let mut dirty = true;
-        let mut told_at = Instant::now();
+        let begun = Instant::now();
+        let mut told_at = begun;
         let (mut wishes, mut asks) = (true, true);
         loop {
+            let at_first = self.listings.len() < self.following.len() && begun.elapsed() < AT_FIRST;
+            let step = if at_first { STEP_AT_FIRST } else { STEP };
             tokio::select! {
-                () = time::sleep_until(told_at + STEP), if dirty => {
+                () = time::sleep_until(told_at + step), if dirty => {
                     self.tell();
                     told_at = Instant::now();
                     dirty = false;

@@ -159,7 +159,7 @@ pub(super) mod tests {
     fn a_node_is_missed_only_after_it_was_seen() {
         let mut nodes = Nodes::from([(key("a"), node(1, 0))]);
         let observed = |znodes: &[&str]| {
-            let seen = |z: &&str| SeenRecord { znode: (*z).to_owned(), record: record(1) };
+            let seen = |z: &&str| SeenRecord::new((*z).to_owned(), record(1));
             let listing = Listing {
                 records: Arc::new(znodes.iter().map(seen).collect()),
                 refused: Vec::new(),

@@ -22,7 +22,7 @@ fn listing(payloads: &[&str]) -> BTreeMap<Namespace, Arc<Listing>> {
         let place = if payload.contains("there") { "there" } else { "here" };
         let znode = format!("/nerve/region:{place}/web.main/h_{n:010}");
         let record = Record::decode(payload.as_bytes()).unwrap();
-        SeenRecord { znode, record }
+        SeenRecord::new(znode, record)
     };
     let records = Arc::new(payloads.iter().enumerate().map(seen).collect());
     let listing = Listing {

@@ -71,9 +71,9 @@ impl World {
     }
 
     pub(super) fn records(&mut self, namespace: &str, children: &[(&str, &str)]) {
-        let seen = |(child, payload): &(&str, &str)| SeenRecord {
-            znode: format!("/smartstack/global/{namespace}/{child}"),
-            record: Record::decode(payload.as_bytes()).unwrap(),
+        let seen = |(child, payload): &(&str, &str)| {
+            let znode = format!("/smartstack/global/{namespace}/{child}");
+            SeenRecord::new(znode, Record::decode(payload.as_bytes()).unwrap())
         };
         let records = Arc::new(children.iter().map(seen).collect());
         let read_at = SystemTime::UNIX_EPOCH;

@@ -104,7 +104,7 @@ impl Comparison<'_> {
     fn add_to(&self, plan: &mut Plan) {
         let (mut changes, mut replacements, mut staying) = (Vec::new(), Vec::new(), 0);
         for (name, line) in self.wanted.dynamic.iter().chain(&self.wanted.fixed) {
-            let Some(server) = self.running.servers.get(name) else { continue };
+            let Some(server) = self.running.servers.get(name.as_ref()) else { continue };
             let dynamic = self.wanted.dynamic.contains_key(name);
             if dynamic && self.needs_replacement(line, server) {
                 replacements.push(Step::Replace {
@@ -146,7 +146,7 @@ impl Comparison<'_> {
     }
 
     fn additions(&self) -> Vec<Step> {
-        let missing = |name: &&String| !self.running.servers.contains_key(*name);
+        let missing = |name: &str| !self.running.servers.contains_key(name);
         let lines = self.wanted.dynamic.iter().filter(|(name, _)| missing(name));
         lines.map(|(name, line)| Step::Add(self.server(name), line.clone())).collect()
     }

@@ -19,6 +19,14 @@ impl Fingerprint {
         }))
     }
 
+    /// Blank lines and comments mean nothing.
+    pub(super) fn add_line(self, line: &str) -> Self {
+        if line.is_empty() || line.starts_with('#') {
+            return self;
+        }
+        self.add(line.as_bytes()).add(b"\n")
+    }
+
     pub(super) fn value(self) -> u64 {
         self.0
     }

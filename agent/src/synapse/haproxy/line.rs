@@ -3,12 +3,12 @@
 //! The runtime command that adds a server is derived from this line, so that file and process
 //! cannot say different things.
 
-use std::net::SocketAddr;
+use std::{borrow::Cow, collections::HashMap, fmt::Write as _, net::SocketAddr, sync::Arc};
 
 /// Words that one runtime command may have; HAProxy drops the rest silently (synapse.md §13.1).
 const MAX_WORDS: usize = 64;
 
-/// Keywords that `add server` takes, and how many words follow (synapse.md §13.2).
+/// Keywords that `add server` takes, sorted, and how many words follow (synapse.md §13.2).
 ///
 /// Left out although taken: `enabled` (the server would get no requests), `track` (the tracked
 /// server could not be deleted), `source` (a varying number of words) and those that name files,
@@ -60,11 +60,11 @@ const KEYWORDS: &[(&str, usize)] = &[
     ("ws", 1),
 ];
 
-/// A `server` line.
+/// A `server` line. A large host has tens of thousands of these, so what most say alike is shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerLine {
-    pub name: String,
-    /// As written; `None` if it is not an IP address and port.
+    pub name: Arc<str>,
+    /// `None` if it is not an IP address and port.
     pub address: Option<SocketAddr>,
     /// `disabled` stands in the line: the server takes no requests.
     pub leaving: bool,
@@ -72,22 +72,29 @@ pub struct ServerLine {
     pub weight: u16,
     /// The number after `id`; `None`: HAProxy chooses.
     pub id: Option<u32>,
-    /// Everything after the name but `disabled`, `weight N` and `id N`, one blank between two words. A
-    /// large host has tens of thousands of these.
-    options: Box<str>,
-    /// The line without its indentation.
-    text: Box<str>,
+    /// `add server` takes it.
+    dynamic: bool,
+    /// Everything after the address but `disabled`, `weight N` and `id N`, one blank between two words.
+    /// What is not an IP address and port stands in front.
+    options: Arc<str>,
+    /// The line without its indentation; `None`: as [`Self::own_text`] writes it.
+    text: Option<Box<str>>,
 }
 
 impl ServerLine {
     /// Reads a line without its indentation; `None` if it is no `server` line.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        Self::read(text, &mut Options::default())
+    }
+
+    /// The same, with what other lines said in `options`.
+    pub(super) fn read(text: &str, options: &mut Options) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
         if words.next() != Some("server") {
             return None;
         }
-        let name = words.next()?.to_owned();
+        let name = words.next()?.into();
         let address = words.next()?;
         let mut line = Self {
             name,
@@ -95,12 +102,20 @@ impl ServerLine {
             leaving: false,
             weight: 1,
             id: None,
-            options: Box::default(),
-            text: text.trim_end().into(),
+            dynamic: false,
+            options: Arc::default(),
+            text: None,
         };
-        let mut options = vec![address];
-        line.read_options(&mut words, &mut options);
-        line.options = options.join(" ").into();
+        let mut rest = Vec::new();
+        if line.address.is_none() {
+            rest.push(address);
+        }
+        line.read_options(&mut words, &mut rest);
+        let (shared, takes_dynamic) = options.shared(&rest.join(" "));
+        line.options = shared;
+        line.dynamic = takes_dynamic && line.address.is_some() && is_plain(&line.name);
+        let text = text.trim_end();
+        line.text = (line.own_text() != text).then(|| text.into());
         Some(line)
     }
 
@@ -129,36 +144,18 @@ impl ServerLine {
     /// Whether `add server` would take it: plain words, not too many, none that it refuses.
     #[must_use]
     pub fn is_dynamic(&self) -> bool {
-        // Quotes, escapes, variables and comments are read by the file's parser only; `;` by the
-        // socket's only.
-        let plain = !self.text.contains(['"', '\'', '\\', '#', '$', ';']) && self.text.is_ascii();
-        // `add server B/N`, the options, `id N weight N`.
-        let few = self.options().count() + 7 <= MAX_WORDS;
-        plain && few && self.address.is_some() && self.takes_only_dynamic_keywords()
-    }
-
-    fn takes_only_dynamic_keywords(&self) -> bool {
-        let mut words = self.options().skip(1);
-        while let Some(word) = words.next() {
-            let Some((_, values)) = KEYWORDS.iter().find(|(known, _)| *known == word) else {
-                return false;
-            };
-            if (0..*values).any(|_| words.next().is_none()) {
-                return false;
-            }
-        }
-        true
+        self.dynamic
     }
 
     fn options(&self) -> impl Iterator<Item = &str> {
-        self.options.split(' ')
+        self.options.split_ascii_whitespace()
     }
 
     /// Whether both mean the same but for weight and `disabled`, which can be changed in place, and
     /// for the number, which means nothing to traffic.
     #[must_use]
     pub fn same_options(&self, other: &Self) -> bool {
-        self.options == other.options
+        self.address == other.address && self.options == other.options
     }
 
     /// Whether the server has health checks of the given kind: `check` or `agent-check`.
@@ -188,8 +185,8 @@ impl ServerLine {
 
     /// The line without indentation.
     #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
+    pub fn text(&self) -> Cow<'_, str> {
+        self.text.as_deref().map_or_else(|| self.own_text().into(), Cow::from)
     }
 
     /// The same line with or without `disabled`.
@@ -197,11 +194,16 @@ impl ServerLine {
         if leaving == self.leaving {
             return self.clone();
         }
+        Self { leaving, text: None, ..self.clone() }
+    }
+
+    /// The line as the built-in template writes it.
+    fn own_text(&self) -> String {
         let mut text = self.enabled_text();
-        if leaving {
+        if self.leaving {
             text.push_str(" disabled");
         }
-        Self { leaving, text: text.into(), ..self.clone() }
+        text
     }
 
     /// The line without `disabled`, in a fixed order of words.
@@ -210,10 +212,57 @@ impl ServerLine {
     }
 
     fn words(&self) -> String {
-        let Self { name, weight, .. } = self;
-        let id = self.id.map(|id| format!(" id {id}")).unwrap_or_default();
-        format!("{name} {}{id} weight {weight}", self.options)
+        let Self { name, weight, options, .. } = self;
+        let mut words = name.to_string();
+        if let Some(address) = self.address {
+            let _ = write!(words, " {address}");
+        }
+        if !options.is_empty() {
+            let _ = write!(words, " {options}");
+        }
+        if let Some(id) = self.id {
+            let _ = write!(words, " id {id}");
+        }
+        let _ = write!(words, " weight {weight}");
+        words
     }
+}
+
+/// What lines say after the address, once each, and whether `add server` takes that.
+#[derive(Debug, Default)]
+pub(super) struct Options(HashMap<Arc<str>, bool>);
+
+impl Options {
+    fn shared(&mut self, options: &str) -> (Arc<str>, bool) {
+        if let Some((known, takes)) = self.0.get_key_value(options) {
+            return (Arc::clone(known), *takes);
+        }
+        // `add server B/N`, the address, the options, `id N weight N`.
+        let few = options.split_ascii_whitespace().count() + 8 <= MAX_WORDS;
+        let takes = few && is_plain(options) && takes_only_dynamic_keywords(options);
+        let options = Arc::<str>::from(options);
+        self.0.insert(Arc::clone(&options), takes);
+        (options, takes)
+    }
+}
+
+/// Quotes, escapes, variables and comments are read by the file's parser only; `;` by the socket's only.
+fn is_plain(text: &str) -> bool {
+    text.is_ascii() && !text.contains(['"', '\'', '\\', '#', '$', ';'])
+}
+
+fn takes_only_dynamic_keywords(options: &str) -> bool {
+    let mut words = options.split_ascii_whitespace();
+    while let Some(word) = words.next() {
+        let Ok(at) = KEYWORDS.binary_search_by_key(&word, |(known, _)| known) else {
+            return false;
+        };
+        let values = KEYWORDS.get(at).map_or(0, |(_, values)| *values);
+        if (0..values).any(|_| words.next().is_none()) {
+            return false;
+        }
+    }
+    true
 }
 
 #[cfg(test)]
@@ -262,6 +311,25 @@ mod tests {
             assert!(!line(text).is_dynamic(), "{text}");
         }
         assert!(line("server a [::1]:80 check ssl verify none").is_dynamic());
+    }
+
+    #[test]
+    fn the_keywords_are_sorted() {
+        assert!(KEYWORDS.is_sorted_by_key(|(keyword, _)| keyword));
+    }
+
+    #[test]
+    fn a_line_comes_back_as_it_was_written() {
+        for text in [
+            "server a 10.0.0.1:80 check port 6666 id 3 weight 1",
+            "server a 10.0.0.1:80 check id 3 weight 1 disabled",
+            "server a 10.0.0.1:80  weight 1 check",
+            "server a [0:0:0:0:0:0:0:1]:80 check weight 1",
+            "server a example.com:80 check weight 1",
+        ] {
+            assert_eq!(line(text).text(), text);
+        }
+        assert!(line("server a 10.0.0.1:80 id 3 weight 1").text.is_none());
     }
 
     #[test]

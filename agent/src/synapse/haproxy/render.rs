@@ -10,10 +10,14 @@ use std::{
 
 use indexmap::IndexMap;
 
-use super::{fingerprint::Fingerprint, line::ServerLine, model::Ids};
+use super::{
+    fingerprint::Fingerprint,
+    line::{Options, ServerLine},
+    model::Ids,
+};
 
 /// Server lines of one backend by name, in the order of the file.
-pub type Lines = IndexMap<String, ServerLine>;
+pub type Lines = IndexMap<Arc<str>, ServerLine>;
 
 /// The server lines of one managed backend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,11 +39,11 @@ impl Backend {
     fn with_servers_of(&self, wanted: &Self) -> Self {
         // A line that only a reload can bring stays out until then, and so does one that would take
         // the name of a fixed line.
-        let usable = |(name, _): &(&String, &ServerLine)| !self.fixed.contains_key(*name);
-        let line = |(name, line): (&String, &ServerLine)| (name.clone(), line.clone());
-        let fixed = |(name, line): (&String, &ServerLine)| {
+        let usable = |(name, _): &(&Arc<str>, &ServerLine)| !self.fixed.contains_key(*name);
+        let line = |(name, line): (&Arc<str>, &ServerLine)| (Arc::clone(name), line.clone());
+        let fixed = |(name, line): (&Arc<str>, &ServerLine)| {
             let leaving = wanted.line(name).is_none_or(|line| line.leaving);
-            (name.clone(), line.with_leaving(leaving))
+            (Arc::clone(name), line.with_leaving(leaving))
         };
         Self {
             dynamic: wanted.dynamic.iter().filter(usable).map(line).collect(),
@@ -48,7 +52,7 @@ impl Backend {
     }
 
     fn has_fixed_of(&self, other: &Self) -> bool {
-        let same = |(name, line): (&String, &ServerLine)| {
+        let same = |(name, line): (&Arc<str>, &ServerLine)| {
             other.fixed.get(name).is_some_and(|other| other.enabled_text() == line.enabled_text())
         };
         self.fixed.len() == other.fixed.len() && self.fixed.iter().all(same)
@@ -68,10 +72,11 @@ pub struct Rendered {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
-    Line(String),
+    /// Lines, without the end of the last.
+    Text(String),
     Fixed {
         backend: String,
-        name: String,
+        name: Arc<str>,
     },
     /// The dynamic servers of a backend.
     Servers(String),
@@ -119,16 +124,16 @@ impl Rendered {
         let mut text = String::new();
         for piece in self.skeleton.iter() {
             match piece {
-                Piece::Line(line) => push(&mut text, ["", line]),
+                Piece::Text(lines) => push(&mut text, ["", lines]),
                 Piece::Fixed { backend, name } => {
                     if let Some(line) = self.backends.get(backend).and_then(|b| b.fixed.get(name)) {
-                        push(&mut text, ["\t", line.text()]);
+                        push(&mut text, ["\t", &line.text()]);
                     }
                 }
                 Piece::Servers(backend) => {
                     let backend = self.backends.get(backend);
                     for line in backend.into_iter().flat_map(|backend| backend.dynamic.values()) {
-                        push(&mut text, ["\t", line.text()]);
+                        push(&mut text, ["\t", &line.text()]);
                     }
                 }
             }
@@ -144,7 +149,7 @@ impl Rendered {
     pub fn ids(&self) -> Ids {
         let ids = |backend: &Arc<Backend>| {
             let lines = backend.dynamic.values().chain(backend.fixed.values());
-            lines.filter_map(|line| Some((line.name.clone(), line.id?))).collect()
+            lines.filter_map(|line| Some((line.name.to_string(), line.id?))).collect()
         };
         self.backends.iter().map(|(name, backend)| (name.clone(), ids(backend))).collect()
     }
@@ -153,10 +158,10 @@ impl Rendered {
     #[must_use]
     pub fn ports(&self) -> BTreeSet<u16> {
         let lines = self.skeleton.iter().filter_map(|piece| match piece {
-            Piece::Line(line) => Some(line.as_str()),
+            Piece::Text(lines) => Some(lines.lines()),
             Piece::Fixed { .. } | Piece::Servers(_) => None,
         });
-        lines.flat_map(bind::ports).collect()
+        lines.flatten().flat_map(bind::ports).collect()
     }
 
     /// Takes a file apart that an earlier life of the agent wrote: its own last section says which
@@ -192,16 +197,18 @@ fn without_description(text: &str) -> &str {
 fn fingerprint(skeleton: &[Piece], backends: &BTreeMap<String, Backend>) -> Fingerprint {
     let mut fingerprint = Fingerprint::EMPTY;
     for piece in skeleton {
-        let line = match piece {
-            Piece::Line(line) => line.trim().to_owned(),
+        match piece {
+            Piece::Text(lines) => {
+                for line in lines.lines() {
+                    fingerprint = fingerprint.add_line(line.trim());
+                }
+            }
             Piece::Fixed { backend, name } => {
                 let line = backends.get(backend).and_then(|b| b.fixed.get(name));
-                line.map(ServerLine::enabled_text).unwrap_or_default()
+                let line = line.map(ServerLine::enabled_text).unwrap_or_default();
+                fingerprint = fingerprint.add_line(&line);
             }
-            Piece::Servers(_) => continue,
-        };
-        if !line.is_empty() && !line.starts_with('#') {
-            fingerprint = fingerprint.add(line.as_bytes()).add(b"\n");
+            Piece::Servers(_) => {}
         }
     }
     fingerprint
@@ -232,6 +239,7 @@ struct Scan<'a> {
     backends: BTreeMap<String, Backend>,
     /// Of the last `defaults` section.
     default_balance: Balance,
+    options: Options,
 }
 
 impl<'a> Scan<'a> {
@@ -241,6 +249,7 @@ impl<'a> Scan<'a> {
             skeleton: Vec::new(),
             backends: BTreeMap::new(),
             default_balance: Balance::default(),
+            options: Options::default(),
         }
     }
 
@@ -275,7 +284,17 @@ impl<'a> Scan<'a> {
     }
 
     fn keep(&mut self, lines: &[&str]) {
-        self.skeleton.extend(lines.iter().map(|line| Piece::Line((*line).to_owned())));
+        for line in lines {
+            self.keep_line(line);
+        }
+    }
+
+    fn keep_line(&mut self, line: &str) {
+        if let Some(Piece::Text(text)) = self.skeleton.last_mut() {
+            text.extend(["\n", line]);
+        } else {
+            self.skeleton.push(Piece::Text(line.to_owned()));
+        }
     }
 
     fn backend(&mut self, name: &str, lines: &[&str]) {
@@ -285,20 +304,22 @@ impl<'a> Scan<'a> {
         let (body, tail) = lines.split_at(body);
         let dynamic = self.default_balance.read(body).is_dynamic()
             && !body.iter().any(|line| line.trim().starts_with("use-server"));
-        let backend = self.backends.entry(name.to_owned()).or_default();
+        let mut backend = self.backends.remove(name).unwrap_or_default();
         for line in body {
-            let Some(server) = ServerLine::parse(line.trim()) else {
-                self.skeleton.push(Piece::Line((*line).to_owned()));
+            let Some(server) = ServerLine::read(line.trim(), &mut self.options) else {
+                self.keep_line(line);
                 continue;
             };
-            let key = server.name.clone();
+            let key = Arc::clone(&server.name);
             if dynamic && server.is_dynamic() {
                 backend.dynamic.insert(key, server);
             } else {
-                self.skeleton.push(Piece::Fixed { backend: name.to_owned(), name: key.clone() });
+                self.skeleton
+                    .push(Piece::Fixed { backend: name.to_owned(), name: Arc::clone(&key) });
                 backend.fixed.insert(key, server);
             }
         }
+        self.backends.insert(name.to_owned(), backend);
         self.skeleton.push(Piece::Servers(name.to_owned()));
         self.keep(tail);
     }

@@ -58,7 +58,7 @@ impl Kept {
         let payload =
             format!(r#"{{"host":"10.0.0.1","port":{port},"labels":{{"region:here":""}}}}"#);
         let record = Record::decode(payload.as_bytes()).unwrap();
-        let seen = SeenRecord { znode: format!("h_{port:010}"), record };
+        let seen = SeenRecord::new(format!("h_{port:010}"), record);
         let listing = Listing {
             records: Arc::new(vec![seen]),
             refused: Vec::new(),

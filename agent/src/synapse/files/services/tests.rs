@@ -69,10 +69,8 @@ fn the_first_of_equal_servers_of_this_place_counts_and_what_is_not_said_is_null(
 
 #[test]
 fn a_record_without_labels_has_null_for_them() {
-    let seen = SeenRecord {
-        znode: "/nerve/region:a/web.main/h_0000000001".to_owned(),
-        record: crate::registry::Record::decode(br#"{"host":"10.0.0.2","port":3}"#).unwrap(),
-    };
+    let record = crate::registry::Record::decode(br#"{"host":"10.0.0.2","port":3}"#).unwrap();
+    let seen = SeenRecord::new("/nerve/region:a/web.main/h_0000000001".to_owned(), record);
     let text = serde_json::to_string(&Entry::from(&seen)).unwrap();
     assert!(text.ends_with(r#""id":1,"weight":null,"haproxy_server_options":null,"labels":null}"#));
 }

@@ -357,11 +357,11 @@ impl<L: Limit> Keeper<L> {
             self.pending.remove(server);
             self.replacing.remove(server);
             if let Some(lines) = self.known.get_mut(&server.backend) {
-                lines.shift_remove(&server.name);
+                lines.shift_remove(server.name.as_str());
             }
         }
         for (server, line) in outcome.added {
-            self.known.entry(server.backend).or_default().insert(server.name, line);
+            self.known.entry(server.backend).or_default().insert(Arc::clone(&line.name), line);
         }
         for server in outcome.pending {
             let replaced = steps.iter().any(

@@ -26,7 +26,7 @@ fn parse(text: &str) -> Rendered {
 }
 
 fn names(lines: &Lines) -> Vec<&str> {
-    lines.keys().map(String::as_str).collect()
+    lines.keys().map(AsRef::as_ref).collect()
 }
 
 #[test]
