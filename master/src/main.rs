@@ -1,6 +1,7 @@
 //! `paasta-master`: beside Marathon and Chronos, what soa-configs ask of this cluster.
 
 mod instances;
+mod render;
 mod validate;
 
 use std::{
@@ -21,6 +22,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Instances(instances::Arguments),
+    Render(render::Arguments),
     Validate(validate::Arguments),
 }
 
@@ -47,6 +49,7 @@ impl From<Outcome> for ExitCode {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Instances(arguments) => instances::run(&arguments),
+        Command::Render(arguments) => render::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
     };
     match result {

@@ -16,6 +16,9 @@ use zookeeper_client::{Acls, Client, CreateMode};
 
 use super::{Failure, stub::Stub};
 
+/// What systemd/smartstack.service sets, and no line of log for each change.
+const AS_IN_THE_UNIT: &[(&str, &str)] =
+    &[("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072"), ("SMARTSTACK_LOG", "warn")];
 /// Where the other hosts are.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 9, 0, 1);
 /// In each namespace.
@@ -101,7 +104,7 @@ impl Fleet {
     /// comes with one reload.
     pub(crate) async fn start(&mut self) -> Result<Duration, Failure> {
         let begun = Instant::now();
-        self.host.start_agent_with(&[("SMARTSTACK_LOG", "warn"), ("MALLOC_ARENA_MAX", "1")])?;
+        self.host.start_agent_with(AS_IN_THE_UNIT)?;
         let stays = self.stays.address.port();
         until(|| async { Ok(self.answers().await == Some(stays)) }).await?;
         let cold = begun.elapsed();

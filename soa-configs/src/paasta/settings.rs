@@ -66,6 +66,8 @@ pub struct Settings {
     zookeeper: Option<String>,
     docker_registry: Option<String>,
     volumes: Option<Vec<Volume>>,
+    /// The same with whatever else is written there: all of it goes into an app.
+    pub volumes_as_written: Vec<Node>,
     log_writer: Option<LogWriter>,
     /// Groups of Marathon servers that are in use; the index is the number of the shard. Default none.
     pub marathon_servers: Vec<MarathonServer>,
@@ -137,6 +139,9 @@ impl Settings {
                 .map(|hosts| hosts.strip_prefix("zk://").map(str::to_owned).unwrap_or(hosts)),
             docker_registry: fields.read("docker_registry", |input| input.text()),
             volumes: fields.read("volumes", |input| fields::list(input, volume)),
+            volumes_as_written: fields
+                .read("volumes", |input| Ok(input.list()?.to_vec()))
+                .unwrap_or_default(),
             log_writer: fields.read("log_writer", log_writer),
             marathon_servers: servers(fields, "marathon_servers"),
             previous_marathon_servers: servers(fields, "previous_marathon_servers"),

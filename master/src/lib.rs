@@ -1,0 +1,3 @@
+//! Beside Marathon and Chronos: what soa-configs ask of a cluster, made into what these are sent.
+
+pub mod app;

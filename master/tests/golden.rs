@@ -1,0 +1,10 @@
+//! Marathon apps beside those that PaaSTA made of the same files.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[path = "golden/apps.rs"]
+mod apps;
+#[path = "../../soa-configs/tests/golden/cases.rs"]
+mod cases;
+#[path = "golden/refused.rs"]
+mod refused;

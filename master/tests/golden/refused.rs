@@ -1,0 +1,138 @@
+//! Instances that make no app, or one that the client would not send.
+
+use std::{fs, io::Write, path::Path};
+
+use paasta_master::app::{App, AppError, Given, InvalidRequest};
+use serde_json::Value;
+use soa_configs::{
+    documents::{Documents, ServiceDocuments},
+    load::{self, Deployment, Kind},
+    marathon::ConfigError,
+    paasta::{self, Settings},
+};
+
+use crate::cases;
+
+fn write(file: &Path, text: &str) {
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::File::create(file).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+/// Writes the files of a case.
+fn lay_out(file: &Value, case: &Value, dir: &Path) {
+    let mut system = file["base_etc_paasta"].as_object().unwrap().clone();
+    system.extend(case["etc"].as_object().cloned().unwrap_or_default());
+    for key in case["etc_without"].as_array().into_iter().flatten() {
+        system.remove(key.as_str().unwrap());
+    }
+    write(&dir.join("etc/all.json"), &Value::Object(system).to_string());
+    let service = dir.join("soa").join(case["service"].as_str().unwrap());
+    let files = case["files"].as_object().unwrap();
+    for (name, content) in files {
+        let plain = content.as_str().map(str::to_owned);
+        write(&service.join(name), &plain.unwrap_or_else(|| content.to_string()));
+    }
+    let without = case["no_deployments"].as_bool() == Some(true);
+    if !without && !files.contains_key("deployments.json") {
+        let default = file["default_deployments_for_svc_main"].to_string();
+        let of = format!("\"{}:", case["service"].as_str().unwrap());
+        write(&service.join("deployments.json"), &default.replace("\"svc:", &of));
+    }
+}
+
+/// Stage and class of the first fault, and its message; `None`: there is none.
+fn outcome(case: &Value, dir: &Path) -> Option<(&'static str, &'static str, String)> {
+    let text = |key: &str| case[key].as_str().unwrap();
+    let mut documents = Documents::new(dir.join("soa"));
+    documents.refresh().unwrap();
+    let system = paasta::load(&dir.join("etc")).unwrap().unwrap();
+    let settings = Settings::read(&system, Path::new("/etc")).unwrap();
+    let nothing = ServiceDocuments::default();
+    let (service, name) = (text("service"), text("instance"));
+    let files = documents.service(service).unwrap_or(&nothing);
+    let cluster = settings.cluster().unwrap();
+    let Ok(instance) = load::instance(files, Kind::Marathon, service, name, cluster) else {
+        return Some(("load", "", String::new()));
+    };
+    let Ok(deployment) = Deployment::v1(files, &instance) else {
+        return Some(("load", "", String::new()));
+    };
+    let given = Given {
+        files,
+        instance: &instance,
+        deployment: &deployment,
+        settings: &settings,
+        scaled: None,
+    };
+    let app = match App::make(given) {
+        Ok(app) => app,
+        Err(error) => return Some(("format", kind(&error), error.to_string())),
+    };
+    let error = app.request().err()?;
+    let kind = match error {
+        InvalidRequest::Choice { .. } => "invalid_choice",
+        InvalidRequest::Constraint(_) | InvalidRequest::Volume(_) => "wrong_type",
+        InvalidRequest::Id(_) => "bad_value",
+    };
+    Some(("request", kind, error.to_string()))
+}
+
+fn kind(error: &AppError) -> &'static str {
+    match error {
+        AppError::Config(error) => match error {
+            ConfigError::InvalidInstanceConfig(_) => "invalid_instance_config",
+            ConfigError::InvalidHealthcheckMode(_) => "invalid_healthcheck_mode",
+            ConfigError::InvalidSmartstackMode(_) => "invalid_smartstack_mode",
+            ConfigError::InvalidJobName(_) => "invalid_job_name",
+            ConfigError::WrongType { .. } => "wrong_type",
+            ConfigError::BadValue { .. } => "bad_value",
+            ConfigError::MissingKey(_) => "missing_key",
+        },
+        AppError::NoDockerImage => "no_docker_image",
+        AppError::NoSlavesAvailable(_) => "no_slaves_available",
+        AppError::NotConfigured(_) => "system_config_missing",
+        AppError::WrongValue { .. } | AppError::UnknownPlace(_) => "wrong_type",
+        AppError::Unwritable(_) => "unwritable",
+    }
+}
+
+/// Messages that are PaaSTA's own, or its client's.
+const WORTH: &[&str] = &[
+    "invalid_instance_config",
+    "invalid_healthcheck_mode",
+    "invalid_smartstack_mode",
+    "invalid_job_name",
+    "no_docker_image",
+    "no_slaves_available",
+    "system_config_missing",
+    "invalid_choice",
+];
+
+#[test]
+fn golden_bad_configurations_fail_at_the_same_stage_for_the_same_reason() {
+    let file = cases::json(&cases::kind("marathon").join("errors/cases.json"));
+    let mut wrong = Vec::new();
+    for case in cases::list(&file["cases"]) {
+        let expected = &case["expected"];
+        let stage = expected["stage"].as_str().unwrap();
+        // What the autoscaler wrote is read by whoever asks ZooKeeper; loading has tests of its own.
+        if stage == "load" || case["zookeeper"].as_object().is_some_and(|nodes| !nodes.is_empty()) {
+            continue;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        lay_out(&file, case, dir.path());
+        let ours = outcome(case, dir.path());
+        let wanted = expected["kind"].as_str().map(|kind| (stage, kind));
+        if ours.as_ref().map(|(stage, kind, _)| (*stage, *kind)) != wanted {
+            wrong.push(format!("{}: {ours:?}, expected {wanted:?}", case["name"]));
+        }
+        if let (Some((_, kind, message)), Some(theirs)) =
+            (&ours, expected["upstream_message"].as_str())
+            && WORTH.contains(kind)
+            && message != theirs
+        {
+            wrong.push(format!("{}: {message:?}, expected {theirs:?}", case["name"]));
+        }
+    }
+    cases::assert_none(&wrong);
+}
