@@ -1,3 +1,5 @@
 //! Beside Marathon and Chronos: what soa-configs ask of a cluster, made into what these are sent.
 
 pub mod app;
+pub mod deployments;
+pub mod git;

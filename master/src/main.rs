@@ -1,15 +1,20 @@
 //! `paasta-master`: beside Marathon and Chronos, what soa-configs ask of this cluster.
 
+mod generate;
 mod instances;
 mod render;
 mod validate;
 
 use std::{
+    env,
+    ffi::OsStr,
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
 use clap::{Parser, Subcommand};
+use generate::{OfAll, OfService};
 
 /// What soa-configs ask of Marathon and Chronos in this cluster.
 #[derive(Parser)]
@@ -21,6 +26,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    GenerateDeployments(generate::Arguments),
     Instances(instances::Arguments),
     Render(render::Arguments),
     Validate(validate::Arguments),
@@ -47,18 +53,28 @@ impl From<Outcome> for ExitCode {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Instances(arguments) => instances::run(&arguments),
-        Command::Render(arguments) => render::run(&arguments),
-        Command::Validate(arguments) => validate::run(&arguments),
-    };
-    match result {
+    match run() {
         Ok(outcome) => outcome.into(),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error:#}"));
             Outcome::Incomplete.into()
         }
+    }
+}
+
+/// What is asked for: by our own arguments, or by those of the command whose name we were called by.
+fn run() -> anyhow::Result<Outcome> {
+    let name = env::args_os().next().unwrap_or_default();
+    match Path::new(&name).file_name().and_then(OsStr::to_str) {
+        Some("generate_deployments_for_service") => generate::run_as_before(OfService::parse()),
+        Some("generate_all_deployments") => generate::run_as_before(OfAll::parse()),
+        _ => match Arguments::parse().command {
+            Command::GenerateDeployments(arguments) => generate::run(&arguments),
+            Command::Instances(arguments) => instances::run(&arguments),
+            Command::Render(arguments) => render::run(&arguments),
+            Command::Validate(arguments) => validate::run(&arguments),
+        },
     }
 }
 

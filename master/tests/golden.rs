@@ -6,5 +6,7 @@
 mod apps;
 #[path = "../../soa-configs/tests/golden/cases.rs"]
 mod cases;
+#[path = "golden/deployments.rs"]
+mod deployments;
 #[path = "golden/refused.rs"]
 mod refused;
