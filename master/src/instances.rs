@@ -6,11 +6,11 @@ use std::{
     path::PathBuf,
 };
 
-use clap::Args;
+use clap::{Args, Parser};
 use serde_json::{Value, json};
 use soa_configs::{Cluster, Snapshot, Tree, paasta, tree};
 
-use crate::{Outcome, complain};
+use crate::{Outcome, complain, minimal};
 
 /// List every service.instance that soa-configs ask of Marathon in this cluster.
 ///
@@ -19,10 +19,11 @@ use crate::{Outcome, complain};
 #[derive(Args)]
 #[command(after_help = "\
 Exit status: 0 all is well, 1 a file is broken (it is shown on standard error, and everything else
-is listed), 2 the arguments are wrong or the cluster is not known.
+is listed) or Marathon or ZooKeeper does not answer (nothing is listed), 2 the arguments are wrong or the cluster is not known.
 
 Examples:
   paasta-master instances
+  paasta-master instances --minimal
   paasta-master instances --cluster norcal-devc --soa-dir ./yelpsoa-configs
   paasta-master instances --json | jq -r '.instances[].deploy_group' | sort -u")]
 pub(crate) struct Arguments {
@@ -35,15 +36,52 @@ pub(crate) struct Arguments {
     #[arg(short, long)]
     cluster: Option<Cluster>,
 
+    /// Only those that need work: an app is missing in Marathon, is one too many, or has another count.
+    /// Asks all of `marathon_servers` and `previous_marathon_servers`, and ZooKeeper for autoscaled counts
+    #[arg(short, long, conflicts_with = "json")]
+    minimal: bool,
+
     /// Print one JSON object: cluster, instances with their registrations, broken files
     #[arg(long)]
     json: bool,
+}
+
+/// List every service.instance that soa-configs ask of Marathon in this cluster.
+///
+/// This is paasta-master under the name of PaaSTA's command; see paasta-master instances.
+#[derive(Parser)]
+#[command(name = "list_marathon_service_instances", version)]
+pub(crate) struct AsBefore {
+    /// Directory of soa-configs, with one directory for each service
+    #[arg(short = 'd', long, value_name = "DIR", default_value = tree::DEFAULT_DIR)]
+    soa_dir: PathBuf,
+
+    /// Cluster to list [default: `cluster` in /etc/paasta/*.json]
+    #[arg(short, long)]
+    cluster: Option<Cluster>,
+
+    /// Only those that need work
+    #[arg(short, long)]
+    minimal: bool,
+}
+
+impl From<AsBefore> for Arguments {
+    fn from(AsBefore { soa_dir, cluster, minimal }: AsBefore) -> Self {
+        Self { soa_dir, cluster, minimal, json: false }
+    }
 }
 
 /// # Errors
 /// When the system configuration is broken, or standard output cannot be written.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(cluster) = cluster(arguments)? else { return Ok(Outcome::Usage) };
+    if arguments.minimal {
+        let settings = crate::settings()?;
+        let (names, outcome) = minimal::names(&arguments.soa_dir, &cluster, &settings)?;
+        let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
+        io::stdout().lock().write_all(lines.as_bytes())?;
+        return Ok(outcome);
+    }
     let mut tree = Tree::new(&arguments.soa_dir);
     tree.set_cluster(Some(cluster.clone()));
     tree.refresh();

@@ -3,3 +3,6 @@
 pub mod app;
 pub mod deployments;
 pub mod git;
+pub mod marathon;
+pub mod scaled;
+pub mod work;

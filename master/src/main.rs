@@ -2,6 +2,7 @@
 
 mod generate;
 mod instances;
+mod minimal;
 mod render;
 mod validate;
 
@@ -9,12 +10,14 @@ use std::{
     env,
     ffi::OsStr,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Parser, Subcommand};
 use generate::{OfAll, OfService};
+use instances::AsBefore;
+use soa_configs::paasta::{self, Settings};
 
 /// What soa-configs ask of Marathon and Chronos in this cluster.
 #[derive(Parser)]
@@ -69,6 +72,7 @@ fn run() -> anyhow::Result<Outcome> {
     match Path::new(&name).file_name().and_then(OsStr::to_str) {
         Some("generate_deployments_for_service") => generate::run_as_before(OfService::parse()),
         Some("generate_all_deployments") => generate::run_as_before(OfAll::parse()),
+        Some("list_marathon_service_instances") => instances::run(&AsBefore::parse().into()),
         _ => match Arguments::parse().command {
             Command::GenerateDeployments(arguments) => generate::run(&arguments),
             Command::Instances(arguments) => instances::run(&arguments),
@@ -76,6 +80,20 @@ fn run() -> anyhow::Result<Outcome> {
             Command::Validate(arguments) => validate::run(&arguments),
         },
     }
+}
+
+/// The system configuration of this host.
+fn settings() -> anyhow::Result<Settings> {
+    let named = env::var_os(paasta::DIR_VARIABLE).filter(|dir| !dir.is_empty());
+    let dir = named.map_or_else(|| PathBuf::from(paasta::DEFAULT_DIR), PathBuf::from);
+    let Some(system) = paasta::load(&dir)? else {
+        let dir = dir.display();
+        return Err(anyhow::anyhow!("Could not find system paasta configuration directory: {dir}"));
+    };
+    for problem in &system.unread {
+        complain(&problem.message);
+    }
+    Ok(Settings::read(&system, &dir)?)
 }
 
 /// The reader of a pipe, such as `head`, has seen enough.

@@ -1,12 +1,11 @@
 //! `paasta-master render`: what would be sent for one instance.
 
 use std::{
-    env,
     io::{self, Write},
     path::PathBuf,
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use paasta_master::app::{App, Given};
 use serde_json::Value;
@@ -16,7 +15,7 @@ use soa_configs::{
     ids::JobId,
     json,
     load::{self, Deployment, Kind},
-    paasta::{self, Settings},
+    paasta::Settings,
     tree,
 };
 
@@ -80,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         complain(&format!("`{}` is not SERVICE.INSTANCE", arguments.name));
         return Ok(Outcome::Usage);
     };
-    let settings = settings()?;
+    let settings = crate::settings()?;
     let Some(cluster) = arguments.cluster.as_ref().or(settings.cluster().ok()) else {
         let missing = settings.cluster().err().map(|error| error.to_string()).unwrap_or_default();
         complain(&format!("{missing}\n\nName the cluster with --cluster NAME."));
@@ -101,19 +100,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Outcome::Complete)
-}
-
-fn settings() -> anyhow::Result<Settings> {
-    let named = env::var_os(paasta::DIR_VARIABLE).filter(|dir| !dir.is_empty());
-    let dir = named.map_or_else(|| PathBuf::from(paasta::DEFAULT_DIR), PathBuf::from);
-    let Some(system) = paasta::load(&dir)? else {
-        let dir = dir.display();
-        return Err(anyhow!("Could not find system paasta configuration directory: {dir}"));
-    };
-    for problem in &system.unread {
-        complain(&problem.message);
-    }
-    Ok(Settings::read(&system, &dir)?)
 }
 
 fn app(

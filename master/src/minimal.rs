@@ -1,0 +1,130 @@
+//! Which instances need work: what soa-configs ask beside what Marathon has.
+
+use std::{collections::BTreeSet, path::Path};
+
+use anyhow::Context;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use paasta_master::{
+    app::{App, AppError, Given},
+    marathon::{self, Shards},
+    scaled::Counts,
+    work::{Wanted, Work, compare},
+};
+use soa_configs::{
+    Cluster,
+    documents::{Documents, ServiceDocuments},
+    json,
+    load::{self, Deployment, Kind, LoadError},
+    marathon::MarathonConfig,
+    paasta::Settings,
+};
+
+use crate::{Outcome, complain};
+
+/// Groups of servers that are asked at once.
+const AT_ONCE: usize = 8;
+
+/// Names of instances that need work, sorted.
+///
+/// # Errors
+/// When a Marathon or ZooKeeper does not answer: what is not known is not taken for absent.
+pub(crate) fn names(
+    soa_dir: &Path,
+    cluster: &Cluster,
+    settings: &Settings,
+) -> anyhow::Result<(BTreeSet<String>, Outcome)> {
+    let mut documents = Documents::new(soa_dir);
+    documents.refresh()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(compared(&documents, cluster, settings))
+}
+
+async fn compared(
+    documents: &Documents,
+    cluster: &Cluster,
+    settings: &Settings,
+) -> anyhow::Result<(BTreeSet<String>, Outcome)> {
+    let shards = Shards::of(settings);
+    if shards.all().is_empty() {
+        anyhow::bail!("`marathon_servers` of the system configuration names no Marathon");
+    }
+    let mut asking = Asking { cluster, settings, shards: &shards, counts: None };
+    let (mut wanted, mut unknown) = (Vec::new(), BTreeSet::new());
+    for (service, files) in documents.services() {
+        for instance in instances(files, cluster) {
+            match asking.wanted(files, service, instance).await {
+                Ok(app) => wanted.extend(app),
+                Err(error) => {
+                    complain(&format!("{service}.{instance}: {error:#}"));
+                    unknown.insert(format!("{service}.{instance}"));
+                }
+            }
+        }
+    }
+    let servers = stream::iter(shards.all()).map(|server| marathon::apps(server));
+    let listed: Vec<_> = servers.buffered(AT_ONCE).try_collect().await?;
+    let Work { mut instances, foreign } = compare(&wanted, &listed);
+    for id in foreign {
+        complain(&format!("{id} in Marathon is no instance of a service; it is left alone"));
+    }
+    instances.retain(|name| !unknown.contains(name));
+    let all_known = unknown.is_empty();
+    Ok((instances, if all_known { Outcome::Complete } else { Outcome::Incomplete }))
+}
+
+fn instances<'d>(
+    files: &'d ServiceDocuments,
+    cluster: &Cluster,
+) -> impl Iterator<Item = &'d str> + use<'d> {
+    let document = files.get(&Kind::Marathon.file(cluster));
+    let map = document.and_then(|document| document.node.as_map());
+    let names = map.into_iter().flat_map(|map| map.texts()).map(|(name, _)| name);
+    names.filter(|name| !name.starts_with('_'))
+}
+
+struct Asking<'a> {
+    cluster: &'a Cluster,
+    settings: &'a Settings,
+    shards: &'a Shards<'a>,
+    /// Connected when the first autoscaled instance needs it.
+    counts: Option<Counts>,
+}
+
+impl Asking<'_> {
+    /// `None`: nothing is deployed, so nothing is wanted.
+    async fn wanted(
+        &mut self,
+        files: &ServiceDocuments,
+        service: &str,
+        name: &str,
+    ) -> anyhow::Result<Option<Wanted>> {
+        let instance = load::instance(files, Kind::Marathon, service, name, self.cluster)?;
+        let deployment = match Deployment::v1(files, &instance) {
+            Err(LoadError::NoDeployments(_)) => return Ok(None),
+            deployment => deployment?,
+        };
+        let config = MarathonConfig::read(&instance)?;
+        let scaled = match config.max_instances {
+            Some(_) => self.counts().await?.of(service, name).await?,
+            None => None,
+        };
+        let (instance, deployment) = (&instance, &deployment);
+        let given = Given { files, instance, deployment, settings: self.settings, scaled };
+        let app = match App::of(given, &config) {
+            Err(AppError::NoDockerImage) => return Ok(None),
+            app => app?,
+        };
+        let shard = self.shards.current(instance, &config)?;
+        let count = app.definition.get("instances").map(json::canonical).transpose()?;
+        let count = count.unwrap_or_default();
+        let instances = count.parse().with_context(|| format!("instances: {count}"))?;
+        Ok(Some(Wanted { id: app.id, instances, shard }))
+    }
+
+    async fn counts(&mut self) -> anyhow::Result<&Counts> {
+        match &mut self.counts {
+            Some(counts) => Ok(counts),
+            none => Ok(none.insert(Counts::connect(self.settings.zookeeper()?).await?)),
+        }
+    }
+}
