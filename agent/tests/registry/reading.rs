@@ -65,6 +65,28 @@ async fn garbage_is_refused_one_by_one() {
     host.stop().await;
 }
 
+/// Payloads are read many in one request, by an old server one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_children_are_read_however_large_they_are() {
+    for legacy_server in [false, true] {
+        let (server, _dir, settings) = fleet().await;
+        let client = server.client().await.unwrap();
+        // As large as ZooKeeper takes them.
+        for _ in 0..20 {
+            put(&client, WEB, "huge", &"x".repeat(1_000_000)).await;
+        }
+        for port in 1..=40 {
+            put(&client, WEB, "host2", &payload(port)).await;
+        }
+        let mut host = Host::start(Settings { legacy_server, ..settings });
+        host.watch(&["web.main"]);
+        let observed = host.observed(|o| ports(o, "web.main").is_some()).await;
+        assert_eq!(ports(&observed, "web.main").unwrap().len(), 40);
+        assert_eq!(observed.namespaces[&namespace("web.main")].refused.len(), 20);
+        host.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_may_not_be_read_harms_only_itself() {
     let (server, _dir, settings) = fleet().await;
