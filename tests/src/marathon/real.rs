@@ -6,7 +6,10 @@ use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -67,7 +70,15 @@ pub struct HttpTasks {
     /// Whether a killed task finishes the requests at hand.
     finishes: bool,
     running: Mutex<BTreeMap<TaskId, Running>>,
-    statuses: Arc<Mutex<Vec<(String, u16)>>>,
+    answers: Arc<Answers>,
+}
+
+/// What all of them answer.
+#[derive(Debug, Default)]
+struct Answers {
+    /// By patterns of task ids; the first that fits counts.
+    statuses: Mutex<Vec<(String, u16)>>,
+    at_hand: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -86,7 +97,7 @@ impl HttpTasks {
     /// Killed tasks finish the requests at hand and take no new ones.
     #[must_use]
     pub fn finishing() -> Self {
-        Self { finishes: true, running: Mutex::default(), statuses: Arc::default() }
+        Self { finishes: true, running: Mutex::default(), answers: Arc::default() }
     }
 
     /// Killed tasks drop their connections.
@@ -97,7 +108,13 @@ impl HttpTasks {
 
     /// From now on tasks whose id is like `pattern` answer with this status.
     pub fn answer_with(&self, pattern: &str, status: u16) {
-        self.statuses.lock().insert(0, (pattern.to_owned(), status));
+        self.answers.statuses.lock().insert(0, (pattern.to_owned(), status));
+    }
+
+    /// How many requests are being answered now.
+    #[must_use]
+    pub fn at_hand(&self) -> usize {
+        self.answers.at_hand.load(Ordering::Relaxed)
     }
 
     /// Those that run now.
@@ -116,8 +133,8 @@ impl Runner for HttpTasks {
         };
         let listeners = task.ports.iter().map(listen).collect::<io::Result<Vec<_>>>()?;
         let (stop, stopped) = watch::channel(false);
-        let statuses = Arc::clone(&self.statuses);
-        let server = tokio::spawn(serve(task.task.clone(), listeners, statuses, stopped));
+        let answers = Arc::clone(&self.answers);
+        let server = tokio::spawn(serve(task.task.clone(), listeners, answers, stopped));
         self.running.lock().insert(task.task, Running { stop, server });
         Ok(())
     }
@@ -137,17 +154,15 @@ impl Runner for HttpTasks {
     }
 }
 
-type Statuses = Arc<Mutex<Vec<(String, u16)>>>;
-
 async fn serve(
     task: TaskId,
     listeners: Vec<tokio::net::TcpListener>,
-    statuses: Statuses,
+    answers: Arc<Answers>,
     stopped: watch::Receiver<bool>,
 ) {
     let mut each = JoinSet::new();
     for listener in listeners {
-        each.spawn(serve_one(task.clone(), listener, statuses.clone(), stopped.clone()));
+        each.spawn(serve_one(task.clone(), listener, answers.clone(), stopped.clone()));
     }
     while each.join_next().await.is_some() {}
 }
@@ -155,7 +170,7 @@ async fn serve(
 async fn serve_one(
     task: TaskId,
     listener: tokio::net::TcpListener,
-    statuses: Statuses,
+    answers: Arc<Answers>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
@@ -170,9 +185,9 @@ async fn serve_one(
             _ = stopped.wait_for(|stopped| *stopped) => break,
         };
         while connections.try_join_next().is_some() {}
-        let (task, statuses) = (task.clone(), statuses.clone());
+        let (task, answers) = (task.clone(), answers.clone());
         let respond = service::service_fn(move |request: Request<Incoming>| {
-            answer(task.clone(), statuses.clone(), request.uri().path().to_owned())
+            answer(task.clone(), answers.clone(), request.uri().path().to_owned())
         });
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), respond);
         connections.spawn(graceful.watch(connection));
@@ -183,19 +198,37 @@ async fn serve_one(
 
 async fn answer(
     task: TaskId,
-    statuses: Statuses,
+    answers: Arc<Answers>,
     path: String,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let at_hand = AtHand::new(&answers.at_hand);
     if let Some(millis) = path.strip_prefix("/wait/").and_then(|millis| millis.parse().ok()) {
         time::sleep(Duration::from_millis(millis)).await;
     }
     let status = {
-        let statuses = statuses.lock();
+        let statuses = answers.statuses.lock();
         statuses.iter().find(|(pattern, _)| is_like(pattern, task.as_str())).map(|(_, s)| *s)
     };
+    drop(at_hand);
     let mut reply = Response::new(Full::new(task.to_string().into()));
     *reply.status_mut() = StatusCode::from_u16(status.unwrap_or(200)).unwrap_or_default();
     Ok(reply)
+}
+
+/// One request, however it ends.
+struct AtHand<'a>(&'a AtomicUsize);
+
+impl<'a> AtHand<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for AtHand<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Where a task's port is.

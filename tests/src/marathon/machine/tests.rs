@@ -104,7 +104,11 @@ fn a_locked_app_is_changed_only_by_force() {
         assert_eq!(body["deployments"], json!([{"id": lock}]));
         let message = body["message"].as_str().unwrap();
         assert!(message.ends_with(&format!("View details at '/v2/deployments/{lock}'.")));
-        assert_eq!(machine.deployments(), *std::slice::from_ref(&lock), "a refusal changes nothing");
+        assert_eq!(
+            machine.deployments(),
+            *std::slice::from_ref(&lock),
+            "a refusal changes nothing"
+        );
     }
     let reply = ask(&mut machine, "PUT", "/v2/apps//web?force=True", &json!({"instances": 2}));
     assert_eq!(reply.status, 200);
