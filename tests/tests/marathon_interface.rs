@@ -1,5 +1,7 @@
 //! The Marathon simulator over HTTP: what it answers, how it fails, and tasks that really answer.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use end_to_end::{

@@ -1,6 +1,8 @@
 //! What the Marathon simulator refuses, over HTTP, with the errors of Marathon 1.4. No real Marathon
 //! was asked: the rules are those of its published types and sources.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 use end_to_end::{
     Marathon,
     marathon::Settings,

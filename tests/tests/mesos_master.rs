@@ -1,5 +1,7 @@
 //! The simulators of a Mesos master and its agents. No real Mesos was asked.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::{net::SocketAddr, time::Duration};
 
 use end_to_end::{
