@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+use std::{env, fs, path::Path};
+
 use end_to_end::{
     Marathon,
     marathon::Settings,
@@ -221,4 +223,27 @@ async fn every_right_spelling_is_taken() {
         let (status, body) = post(&marathon, &app.to_string()).await;
         assert_eq!(status, 201, "{app}: {body}");
     }
+}
+
+/// The bodies that PaaSTA sent, recorded; `GOLDEN_DIR` names others. One with a broken number of
+/// seconds is refused, and every other one is taken.
+#[tokio::test]
+async fn golden_bodies_of_paasta_are_taken_as_far_as_seconds_are_whole() {
+    let marathon = Marathon::start(Settings::default()).await.unwrap();
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let golden = env::var_os("GOLDEN_DIR").unwrap_or_else(|| "tests/golden".into());
+    let mut taken = 0;
+    for entry in fs::read_dir(repository.join(golden).join("marathon/expected")).unwrap() {
+        let path = entry.unwrap().path();
+        let case: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let body = &case["wire"];
+        let checks = body["healthChecks"].as_array().into_iter().flatten();
+        let mut numbers = checks.filter_map(Value::as_object).flat_map(|check| check.values());
+        let is_broken = numbers.any(|value| value.as_f64().is_some_and(|n| n.fract() != 0.0));
+        let expected = if is_broken { 400 } else { 201 };
+        let (status, answer) = post(&marathon, &body.to_string()).await;
+        assert_eq!(status, expected, "{}: {answer}", path.display());
+        taken += usize::from(status == 201);
+    }
+    assert!(taken > 0, "there are no cases");
 }

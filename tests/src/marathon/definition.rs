@@ -62,12 +62,12 @@ impl Definition {
         let update = check::object(body)?;
         check::form(&update)?;
         let mut fields = self.fields.clone();
-        let mut is_other = false;
-        for (name, value) in update.into_iter().filter(|(name, _)| name != "id") {
-            is_other |= check::changes_tasks(&name) && fields.get(&name) != Some(&value);
-            fields.insert(name, value);
-        }
-        Ok((Self::of(fields)?, is_other))
+        fields.extend(update.into_iter().filter(|(name, _)| name != "id"));
+        let updated = Self::of(fields)?;
+        let differs = |name: &String| updated.fields.get(name) != self.fields.get(name);
+        let is_other =
+            updated.fields.keys().any(|name| check::changes_tasks(name) && differs(name));
+        Ok((updated, is_other))
     }
 
     /// An app that an update makes, as there was none.
@@ -93,6 +93,7 @@ impl Definition {
             fields.entry(name).or_insert(default);
         }
         fields.insert("id".to_owned(), json!(id.as_str()));
+        complete_checks(&mut fields);
         let seconds = |name: &str| number(fields.get(name)).map(Duration::from_secs);
         Ok(Self {
             id,
@@ -133,6 +134,26 @@ fn defaults() -> Vec<(String, Value)> {
     match defaults {
         Value::Object(map) => map.into_iter().collect(),
         _ => Vec::new(),
+    }
+}
+
+/// The server shows health checks with the defaults of all their fields.
+fn complete_checks(fields: &mut Map<String, Value>) {
+    let checks = fields.get_mut("healthChecks").and_then(Value::as_array_mut);
+    for check in checks.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let is_command = check.get("protocol").and_then(Value::as_str) == Some("COMMAND");
+        for (name, default) in [
+            ("protocol", json!("HTTP")),
+            ("gracePeriodSeconds", json!(300)),
+            ("intervalSeconds", json!(60)),
+            ("timeoutSeconds", json!(20)),
+            ("maxConsecutiveFailures", json!(3)),
+        ] {
+            check.entry(name).or_insert(default);
+        }
+        if !is_command && !check.contains_key("port") {
+            check.entry("portIndex").or_insert(json!(0));
+        }
     }
 }
 
