@@ -313,6 +313,24 @@ async fn killed_tasks_finish_the_requests_at_hand_or_drop_them() {
 }
 
 #[tokio::test]
+async fn a_task_that_needs_longer_than_its_grace_is_cut_off() {
+    let runner = Arc::new(HttpTasks::finishing());
+    let marathon = with_real_tasks(&runner).await;
+    let body = json!({"id": "web", "cmd": "run", "taskKillGracePeriodSeconds": 0}).to_string();
+    assert_eq!(ask(marathon.port(), "POST", "/v2/apps", &body).await.unwrap().0, 201);
+    let task = marathon.read(|machine| machine.tasks().next().cloned().unwrap());
+    let request = tokio::spawn({
+        let task = task.clone();
+        async move { get_from(&task, "/wait/600000").await.ok() }
+    });
+    let is_at_hand = || (runner.at_hand() == 1).then_some(()).ok_or("not yet");
+    eventually("the request is at hand", async || is_at_hand()).await;
+    ask(marathon.port(), "DELETE", "/v2/apps//web", "").await.unwrap();
+    assert_eq!(request.await.unwrap(), None);
+    assert!(runner.running().is_empty());
+}
+
+#[tokio::test]
 async fn a_task_whose_port_is_taken_fails_and_is_tried_elsewhere() {
     let runner = Arc::new(HttpTasks::finishing());
     let marathon = with_real_tasks(&runner).await;

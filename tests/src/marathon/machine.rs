@@ -37,6 +37,8 @@ pub struct Machine {
     pub(super) script: Script,
     pub(super) apps: BTreeMap<AppId, App>,
     pub(super) tasks: BTreeMap<TaskId, Task>,
+    /// Of each app that has any.
+    by_app: BTreeMap<AppId, BTreeSet<TaskId>>,
     pub(super) deployments: Vec<Deployment>,
     /// Tells its ids from those of other shards.
     origin: u32,
@@ -90,6 +92,7 @@ impl Machine {
             script,
             apps: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            by_app: BTreeMap::new(),
             deployments: Vec::new(),
             origin,
             count: 0,
@@ -171,8 +174,10 @@ impl Machine {
         })
     }
 
-    pub(super) fn of<'a>(&'a self, app: &'a AppId) -> impl Iterator<Item = &'a Task> + 'a {
-        self.tasks.values().filter(move |task| task.app == *app)
+    /// All tasks of an app.
+    pub(super) fn of(&self, app: &AppId) -> impl Iterator<Item = &Task> {
+        let ids = self.by_app.get(app).into_iter().flatten();
+        ids.filter_map(|id| self.tasks.get(id))
     }
 
     /// How long a deleted app is listed.
@@ -195,11 +200,10 @@ impl Machine {
         }
         self.finish_deployments();
         let now = self.now;
-        let with_tasks: BTreeSet<AppId> = self.tasks.values().map(|t| t.app.clone()).collect();
-        let script = &self.script;
+        let (script, by_app) = (&self.script, &self.by_app);
         self.apps.retain(|id, app| {
             let until = app.deleted.map(|at| at.after(script.of(id).listed_after_deletion));
-            with_tasks.contains(id) || until.is_none_or(|until| until > now)
+            by_app.contains_key(id) || until.is_none_or(|until| until > now)
         });
     }
 

@@ -20,7 +20,7 @@ use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    task::{JoinHandle, JoinSet},
+    task::{AbortHandle, JoinSet},
     time,
 };
 
@@ -84,7 +84,9 @@ struct Answers {
 #[derive(Debug)]
 struct Running {
     stop: watch::Sender<bool>,
-    server: JoinHandle<()>,
+    /// Closed when the server is gone.
+    alive: watch::Receiver<()>,
+    server: AbortHandle,
 }
 
 impl Drop for Running {
@@ -117,7 +119,7 @@ impl HttpTasks {
         self.answers.at_hand.load(Ordering::Relaxed)
     }
 
-    /// Those that run now.
+    /// Those that run now, or finish their last requests.
     #[must_use]
     pub fn running(&self) -> Vec<TaskId> {
         self.running.lock().keys().cloned().collect()
@@ -133,23 +135,28 @@ impl Runner for HttpTasks {
         };
         let listeners = task.ports.iter().map(listen).collect::<io::Result<Vec<_>>>()?;
         let (stop, stopped) = watch::channel(false);
-        let answers = Arc::clone(&self.answers);
-        let server = tokio::spawn(serve(task.task.clone(), listeners, answers, stopped));
-        self.running.lock().insert(task.task, Running { stop, server });
+        let (living, alive) = watch::channel(());
+        let serving = serve(task.task.clone(), listeners, Arc::clone(&self.answers), stopped);
+        let server = tokio::spawn(async move {
+            serving.await;
+            drop(living);
+        });
+        let running = Running { stop, alive, server: server.abort_handle() };
+        self.running.lock().insert(task.task, running);
         Ok(())
     }
 
     fn stop(&self, task: &TaskId, ending: Ending) -> End {
-        let Some(mut running) = self.running.lock().remove(task) else {
-            return Box::pin(async {});
-        };
+        let mut tasks = self.running.lock();
+        let Some(running) = tasks.get(task) else { return Box::pin(async {}) };
+        let mut alive = running.alive.clone();
+        running.stop.send_replace(true);
         if ending == Ending::Died || !self.finishes {
-            running.server.abort();
+            tasks.remove(task);
         }
         Box::pin(async move {
-            running.stop.send_replace(true);
-            // It ends by an abort or by itself; both are an end.
-            let _ = (&mut running.server).await;
+            // Nothing is ever sent: it ends when the server does.
+            let _ = alive.changed().await;
         })
     }
 }

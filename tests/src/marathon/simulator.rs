@@ -36,6 +36,8 @@ use crate::{
 
 /// Bodies beyond this are refused.
 const MOST: usize = 1 << 20;
+/// Calls beyond so many are not recorded.
+const CALLS: usize = 100_000;
 
 /// A request as it came, refused or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,7 +218,11 @@ async fn respond(shared: &Shared, request: Request<Incoming>) -> io::Result<Resp
         body: String::from_utf8_lossy(&body).into_owned(),
         user_agent: head.headers.get(USER_AGENT).map(text),
     };
-    shared.with(|inner| inner.calls.push(call.clone()));
+    shared.with(|inner| {
+        if inner.calls.len() < CALLS {
+            inner.calls.push(call.clone());
+        }
+    });
     if !is_known(shared.settings.login.as_ref(), &head.headers) {
         let refusal = Refusal::unknown_user();
         let mut reply = listening::reply(refusal.status, Some(&refusal.body));

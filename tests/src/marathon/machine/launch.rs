@@ -108,6 +108,7 @@ impl Machine {
             };
             let (task_id, host, ports) = (task.id.clone(), task.host.clone(), task.ports.clone());
             self.note(Event::Staged { task: task_id, host, ports });
+            self.by_app.entry(id.clone()).or_default().insert(task.id.clone());
             self.tasks.insert(task.id.clone(), task);
             return Ok(());
         }

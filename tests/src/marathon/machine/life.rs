@@ -207,7 +207,12 @@ impl Machine {
     }
 
     pub(super) fn end(&mut self, id: &TaskId, state: &'static str, message: &str) {
-        if self.tasks.remove(id).is_some() {
+        if let Some(task) = self.tasks.remove(id) {
+            let siblings = self.by_app.entry(task.app.clone()).or_default();
+            siblings.remove(id);
+            if siblings.is_empty() {
+                self.by_app.remove(&task.app);
+            }
             self.note(Event::Ended { task: id.clone(), state, message: message.to_owned() });
         }
     }
