@@ -37,7 +37,7 @@ pub use faults::{Fault, Harm};
 pub use follower::Follower;
 pub use hosts::Host;
 pub use ids::{AppId, TaskId};
-pub use machine::Machine;
+pub use machine::{Adopted, Machine};
 pub use moment::Moment;
 pub use real::{End, Ending, HttpTasks, Placed, Runner};
 pub use refusal::Refusal;

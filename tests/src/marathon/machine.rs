@@ -1,6 +1,7 @@
 //! The state of a Marathon: apps, tasks, deployments and back-offs. It knows no socket and no clock;
 //! time is what [`Machine::step`] is given.
 
+mod adopt;
 mod changes;
 mod launch;
 mod life;
@@ -13,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub use adopt::Adopted;
 pub(super) use changes::Killed;
 
 use super::{

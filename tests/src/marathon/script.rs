@@ -12,6 +12,8 @@ pub enum Health {
     Good,
     /// Every result is bad.
     Bad,
+    /// Results stay as they are.
+    Kept,
     /// The first check of the app is really done against the task, over HTTP or TCP.
     Asked,
 }
@@ -20,6 +22,8 @@ pub enum Health {
 /// is killed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Behaviour {
+    /// No host has room for another task.
+    pub no_offers: bool,
     /// From staged to running, or to the failure.
     pub start_delay: Duration,
     /// It fails instead of running, and the app is held back as its back-off says.
@@ -39,6 +43,19 @@ pub struct Behaviour {
     pub kill_delay: Duration,
     /// A deleted app is listed for so long. The real one stops at once.
     pub listed_after_deletion: Duration,
+}
+
+impl Behaviour {
+    /// Nothing happens by itself but the end of what is killed.
+    #[must_use]
+    pub fn frozen() -> Self {
+        Self {
+            no_offers: true,
+            start_delay: Duration::MAX,
+            health: Health::Kept,
+            ..Self::default()
+        }
+    }
 }
 
 /// Behaviours by patterns of app ids; the last that fits counts.

@@ -195,7 +195,7 @@ impl Machine {
 }
 
 impl App {
-    fn new(definition: Definition, version: Moment) -> Self {
+    pub(super) fn new(definition: Definition, version: Moment) -> Self {
         Self {
             definition,
             version,

@@ -12,6 +12,7 @@ use super::{
     Machine,
 };
 
+const NO_OFFER: &str = "InsufficientCpus";
 const NO_HOST: &str = "UnfulfilledConstraint";
 const NO_PORT: &str = "InsufficientPorts";
 
@@ -63,7 +64,8 @@ impl Machine {
             if app.delay.is_some_and(|delay| delay.until > now) {
                 return;
             }
-            if let Err(reason) = self.place(id) {
+            let placed = if self.script.of(id).no_offers { Err(NO_OFFER) } else { self.place(id) };
+            if let Err(reason) = placed {
                 self.wait(id, reason);
                 return;
             }
@@ -108,8 +110,7 @@ impl Machine {
             };
             let (task_id, host, ports) = (task.id.clone(), task.host.clone(), task.ports.clone());
             self.note(Event::Staged { task: task_id, host, ports });
-            self.by_app.entry(id.clone()).or_default().insert(task.id.clone());
-            self.tasks.insert(task.id.clone(), task);
+            self.add(task);
             return Ok(());
         }
         Err(reason)

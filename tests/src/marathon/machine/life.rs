@@ -54,7 +54,7 @@ impl Machine {
         let check = self.check(task)?;
         let last = task.last_result();
         match behaviour.health {
-            Health::Asked => None,
+            Health::Asked | Health::Kept => None,
             Health::Good if task.is_healthy() => None,
             Health::Good | Health::Bad => {
                 let every = behaviour.check_every.unwrap_or(check.interval).max(TICK);

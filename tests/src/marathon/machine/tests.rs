@@ -345,6 +345,37 @@ fn real_tasks_end_when_they_say_so_or_after_their_grace() {
 }
 
 #[test]
+fn a_state_that_is_put_there_stays_as_it_is_until_somebody_changes_it() {
+    let mut machine = machine(2, Script::all(Behaviour::frozen()));
+    let unreachable = Phase::Unreachable { since: START, is_replaced: false };
+    let tasks = [
+        Adopted::on("h1", 1).alive(true),
+        Adopted::on("h2", 2).alive(false),
+        Adopted::on("h2", 3).never_started(),
+        Adopted::on("h1", 4).in_phase(Phase::Staging).never_started(),
+        Adopted::on("h1", 5).in_phase(unreachable),
+    ];
+    let ids = machine.adopt(&with_check("web", 7).to_string(), &tasks).unwrap();
+    wait(&mut machine, seconds(10_000));
+    let shown = get(&mut machine, "/v2/apps?embed=app.tasks");
+    let tasks = shown["apps"][0]["tasks"].as_array().unwrap();
+    assert_eq!(tasks.iter().map(|task| &task["ports"][0]).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert_eq!(tasks[0]["startedAt"], "1970-01-01T00:00:00.000Z");
+    assert_eq!(tasks[1]["healthCheckResults"][0]["alive"], false);
+    assert_eq!((tasks[2].get("startedAt"), tasks[2].get("healthCheckResults")), (None, None));
+    assert_eq!(
+        (&tasks[3]["state"], &tasks[4]["state"]),
+        (&json!("TASK_STAGING"), &json!("TASK_UNREACHABLE"))
+    );
+    let queue = get(&mut machine, "/v2/queue?embed=lastUnusedOffers");
+    assert_eq!(queue["queue"][0]["count"], 2);
+    let kill = json!({"ids": [ids[1].as_str()]});
+    ask(&mut machine, "POST", "/v2/tasks/delete?scale=True&force=True", &kill);
+    assert_eq!((machine.tasks.len(), machine.instances(&AppId::new("web"))), (4, Some(6)));
+    machine.adopt(&app("api", 1).to_string(), &[Adopted::on("nowhere", 1)]).unwrap_err();
+}
+
+#[test]
 fn what_happens_is_told_in_its_order() {
     let mut machine = machine(1, Script::default());
     create(&mut machine, &app("web", 1));
