@@ -138,9 +138,11 @@ fn kill_and_scale_counts_only_living_tasks_and_never_goes_below_nothing() {
     }
     assert_eq!(states(&machine), ["TASK_KILLING", "TASK_RUNNING", "TASK_RUNNING"]);
     wait(&mut machine, seconds(10));
+    assert!(machine.deployments().is_empty());
     assert_eq!(task_ids(&machine), ids[1..]);
 
     ask(&mut machine, "PUT", "/v2/apps/web?force=true", &json!({"instances": 0}));
+    assert_eq!(machine.deployments().len(), 1, "it is locked while tasks die");
     ask(&mut machine, "POST", path, &json!({"ids": ids}));
     assert_eq!(machine.instances(&AppId::new("web")), Some(0));
     for (query, ids, status) in [
