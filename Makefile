@@ -10,12 +10,12 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Newer or older ones may place files differently: this is the one that is tested.
 cargo_deb_version := 3.8.0
 
-.PHONY: help demo test bench deb lint fmt clean cargo
+.PHONY: help demo marathon-sim test bench deb lint fmt clean cargo
 
 help: ## this list
 	@echo 'SmartStack: one daemon per host that registers tasks, keeps HAProxy right and answers health checks.'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'Start with `make demo`. What is missing (HAProxy, Docker, ...) is installed from Debian'\''s packages,'
 	@echo 'with sudo where that is needed. Options: make demo ARGS=--no-docker, CARGO_TARGET_DIR=DIR.'
@@ -24,6 +24,11 @@ demo: cargo ## watch it work on this machine; Ctrl-C ends it and cleans up
 	@packaging/install-dependencies demo
 	@cargo build --locked -p agent
 	@exec $(target)/debug/smartstack demo $(ARGS)
+
+marathon-sim: cargo ## a simulated Marathon to deploy to by hand; Ctrl-C ends it
+	@packaging/install-dependencies build
+	@cargo build --locked -p end-to-end --bin marathon-sim
+	@exec $(target)/debug/marathon-sim $(ARGS)
 
 test: cargo ## every test, against the real ZooKeeper, HAProxy and Docker
 	@packaging/install-dependencies test

@@ -39,7 +39,7 @@ pub async fn post(port: u16, path: &str, form: &str) -> Result<Answer, Error> {
 /// # Errors
 /// When there is no answer.
 pub async fn get_with_headers(port: u16, path: &str) -> Result<(u16, HeaderMap, String), Error> {
-    exchange(port, Method::GET, path, &[], "").await
+    exchange(local(port), Method::GET, path, &[], "").await
 }
 
 /// One request.
@@ -53,18 +53,25 @@ pub async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<Answer, Error> {
-    let (status, _, body) = exchange(port, method, path, headers, body).await?;
+    let (status, _, body) = exchange(local(port), method, path, headers, body).await?;
     Ok((status, body))
 }
 
-async fn exchange(
-    port: u16,
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// One request to any address, and all of its answer.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn exchange(
+    address: SocketAddr,
     method: Method,
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<(u16, HeaderMap, String), Error> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
     let exchange = async {
         let stream = TcpStream::connect(address).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -98,7 +105,7 @@ impl Connection {
     /// # Errors
     /// When nobody listens.
     pub async fn open(port: u16) -> Result<Self, Error> {
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let address = local(port);
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
