@@ -1,62 +1,39 @@
-//! `paasta-master instances --minimal`, with a Marathon that is played and a real ZooKeeper.
+//! `paasta-master instances --minimal`, with a simulated Marathon and a real ZooKeeper.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    io::Write,
+    net::{Ipv4Addr, TcpListener},
     os::unix::fs::symlink,
     path::Path,
     process::{Command, Output},
-    thread,
 };
 
-use end_to_end::ZooKeeper;
+use end_to_end::{
+    Marathon, ZooKeeper,
+    marathon::{Fault, Settings},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use zookeeper_client::{Acls, CreateMode};
 
-/// `paasta:secret`, as RFC 7617 has it.
-const LOGIN: &str = "authorization: Basic cGFhc3RhOnNlY3JldA==";
-
-/// Answers `GET /v2/apps` with these apps, and everything else as Marathon does. It ends with the test.
-fn marathon(apps: Value) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).unwrap();
-                request.extend(byte);
-            }
-            let request = String::from_utf8(request).unwrap();
-            let (status, body) = if !request.contains(LOGIN) {
-                (401, json!({"message": "Invalid username or password."}))
-            } else if request.starts_with("GET /v2/apps HTTP/1.1\r\n") {
-                (200, json!({"apps": apps}))
-            } else {
-                (404, json!({"message": "not found"}))
-            };
-            let body = body.to_string();
-            let length = body.len();
-            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n");
-            stream.write_all((head + &body).as_bytes()).unwrap();
-        }
-    });
-    address
+/// A Marathon that has these apps with so many tasks, and lets nobody in without the password.
+async fn marathon(apps: &[(&str, usize)]) -> Marathon {
+    let login = Some(("paasta".to_owned(), "secret".to_owned()));
+    let marathon = Marathon::start(Settings { login, ..Settings::default() }).await.unwrap();
+    for (id, instances) in apps {
+        let body = json!({"id": id, "cmd": "run", "instances": instances}).to_string();
+        marathon.change(|machine| machine.adopt(&body, &[])).unwrap();
+    }
+    marathon
 }
 
 /// Nobody listens there.
-fn nobody() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
-}
-
-fn app(id: &str, instances: u32) -> Value {
-    json!({"id": format!("/{id}"), "instances": instances, "cmd": null, "tasksRunning": instances})
+fn nobody() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
 }
 
 struct Host(TempDir);
@@ -99,8 +76,9 @@ impl Host {
         self.command(Path::new(env!("CARGO_BIN_EXE_paasta-master")), arguments)
     }
 
-    fn minimal(&self) -> (i32, String, String) {
-        self.run(&["instances", "--minimal", "-d", "soa"])
+    async fn minimal(self) -> (i32, String, String) {
+        let run = move || self.run(&["instances", "--minimal", "-d", "soa"]);
+        tokio::task::spawn_blocking(run).await.unwrap()
     }
 
     fn id(&self, name: &str) -> String {
@@ -110,63 +88,97 @@ impl Host {
     }
 }
 
-fn server(urls: &[SocketAddr], password: &str) -> Value {
-    let urls: Vec<_> = urls.iter().map(|address| format!("http://{address}")).collect();
+fn server(urls: &[String], password: &str) -> Value {
     json!({"url": urls, "user": "paasta", "password": password})
 }
 
-#[test]
-fn only_what_marathon_does_not_have_as_asked_is_listed() {
+#[tokio::test]
+async fn only_what_marathon_does_not_have_as_asked_is_listed() {
     // The ids first, from a host without a Marathon.
     let names = Host::new(&json!([]), "");
     let yaml = "same: {instances: 2}\nfewer: {instances: 3}\nnew_one: {}\nnever: {}\nstopped: {}\n";
     let deployed = ["same", "fewer", "new_one", "stopped"];
     names.service("web", yaml, &deployed);
     let ids = ["web.same", "web.fewer", "web.stopped"].map(|name| names.id(name));
-    let there = marathon(json!([
-        app(&ids[0], 2),
-        app(&ids[1], 1),
-        app(&ids[2], 1),
-        app("web.stopped.git00000000.config00000000", 1),
-        app("web.gone--for--good.git1.config1", 1),
-        app("toolbox", 1),
-    ]));
-    let host = Host::new(&json!([server(&[nobody(), there], "secret")]), "");
+    let there = marathon(&[
+        (&ids[0], 2),
+        (&ids[1], 1),
+        (&ids[2], 1),
+        ("web.stopped.git00000000.config00000000", 1),
+        ("web.gone--for--good.git1.config1", 1),
+        ("toolbox", 1),
+    ])
+    .await;
+    let host = Host::new(&json!([server(&[nobody(), there.url()], "secret")]), "");
     host.service("web", yaml, &deployed);
-    let (code, out, complaint) = host.minimal();
+    let (code, out, complaint) = host.minimal().await;
     assert_eq!(out, "web.fewer\nweb.gone_for_good\nweb.new_one\nweb.stopped\n");
     assert_eq!(
         (code, complaint.as_str()),
         (0, "error: /toolbox in Marathon is no instance of a service; it is left alone\n")
     );
-    let link = host.0.path().join("list_marathon_service_instances");
-    symlink(env!("CARGO_BIN_EXE_paasta-master"), &link).unwrap();
-    assert_eq!(host.command(&link, &["-m", "-d", "soa"]).1, out);
-    let all = host.command(&link, &["-d", "soa"]);
-    assert_eq!(all.1, "web.fewer\nweb.never\nweb.new_one\nweb.same\nweb.stopped\n");
+    let calls: Vec<_> = there.calls().into_iter().map(|call| (call.method, call.path)).collect();
+    assert_eq!(calls, [("GET".to_owned(), "/v2/apps".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_app_on_a_previous_shard_is_one_too_many() {
+    let names = Host::new(&json!([]), "");
+    names.service("web", "main: {}\n", &["main"]);
+    let id = names.id("web.main");
+    let (now, before) = (marathon(&[(&id, 1)]).await, marathon(&[(&id, 1)]).await);
+    for (previous, listed) in [(&now, ""), (&before, "web.main\n")] {
+        let host = Host::new(&json!([server(&[now.url()], "secret")]), "");
+        let previous = json!({"previous_marathon_servers": [server(&[previous.url()], "secret")]});
+        host.file("etc/previous.json", &previous.to_string());
+        host.service("web", "main: {}\n", &["main"]);
+        assert_eq!(host.minimal().await, (0, listed.to_owned(), String::new()));
+    }
 }
 
 #[test]
-fn what_cannot_be_read_is_told_and_not_taken_for_removed() {
-    let there = marathon(json!([app("web.bad.git1.config1", 1), app("web.main.git1.config1", 1)]));
-    let host = Host::new(&json!([server(&[there], "secret")]), "");
+fn the_old_command_is_a_link() {
+    let host = Host::new(&json!([server(&[nobody()], "secret")]), "");
+    host.service("web", "main: {}\nother: {}\n", &["main"]);
+    let link = host.0.path().join("list_marathon_service_instances");
+    symlink(env!("CARGO_BIN_EXE_paasta-master"), &link).unwrap();
+    let all = host.command(&link, &["-d", "soa"]);
+    assert_eq!(all, (0, "web.main\nweb.other\n".to_owned(), String::new()));
+    let (code, _, complaint) = host.command(&link, &["-m", "-d", "soa"]);
+    assert_eq!(code, 1);
+    assert!(complaint.contains("cannot connect to http://127.0.0.1:"), "{complaint}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_and_not_taken_for_removed() {
+    let there = marathon(&[("web.bad.git1.config1", 1), ("web.main.git1.config1", 1)]).await;
+    let host = Host::new(&json!([server(&[there.url()], "secret")]), "");
     host.service("web", "main: {}\nbad: {net: [x]}\n", &["main", "bad"]);
-    let (code, out, complaint) = host.minimal();
+    let (code, out, complaint) = host.minimal().await;
     assert_eq!((code, out.as_str()), (1, "web.main\n"));
     assert_eq!(complaint, "error: web.bad: net: expected a text\n");
 }
 
-#[test]
-fn a_marathon_that_does_not_answer_is_one_line_and_no_list() {
-    let wrong = marathon(json!([]));
+#[tokio::test]
+async fn a_marathon_that_does_not_answer_is_one_line_and_no_list() {
+    let there = marathon(&[]).await;
+    let sick = marathon(&[]).await;
+    sick.fault(Fault::status("GET", "/v2/apps", 500, "out of order"));
     for (servers, said) in [
         (json!([server(&[nobody()], "secret")]), "cannot connect to http://127.0.0.1:"),
-        (json!([server(&[wrong], "wrong")]), "401 Unauthorized: Invalid username or password."),
+        (
+            json!([server(&[there.url()], "wrong")]),
+            "401 Unauthorized: Invalid username or password.",
+        ),
+        (
+            json!([server(&[sick.url(), there.url()], "secret")]),
+            "500 Internal Server Error: out of order",
+        ),
         (json!([]), "`marathon_servers` of the system configuration names no Marathon"),
     ] {
         let host = Host::new(&servers, "");
         host.service("web", "main: {}\n", &["main"]);
-        let (code, out, complaint) = host.minimal();
+        let (code, out, complaint) = host.minimal().await;
         assert_eq!((code, out.as_str(), complaint.lines().count()), (1, "", 1), "{complaint}");
         assert!(complaint.contains(said), "{complaint}");
     }
@@ -189,11 +201,10 @@ async fn autoscaled_instances_are_wanted_as_often_as_zookeeper_says() {
     let ids = ["web.few", "web.most"].map(|name| names.id(name));
     let chroot = format!("zk://{}/paasta", zookeeper.hosts());
     for (few, most, listed) in [(2, 5, ""), (5, 2, "web.few\nweb.most\n")] {
-        let there = marathon(json!([app(&ids[0], few), app(&ids[1], most)]));
-        let host = Host::new(&json!([server(&[there], "secret")]), &chroot);
+        let there = marathon(&[(&ids[0], few), (&ids[1], most)]).await;
+        let host = Host::new(&json!([server(&[there.url()], "secret")]), &chroot);
         host.service("web", yaml, &deployed);
-        let (code, out, complaint) =
-            tokio::task::spawn_blocking(move || host.minimal()).await.unwrap();
+        let (code, out, complaint) = host.minimal().await;
         assert_eq!((code, out.as_str()), (1, listed));
         let said =
             "/autoscaling/web/odd/instances in ZooKeeper: expected a whole number, found `many`";
