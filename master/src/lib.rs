@@ -1,8 +1,12 @@
 //! Beside Marathon and Chronos: what soa-configs ask of a cluster, made into what these are sent.
 
 pub mod app;
+pub mod cleanup;
 pub mod deployments;
+pub mod events;
 pub mod git;
+pub mod lock;
+pub mod log_line;
 pub mod marathon;
 pub mod scaled;
 pub mod work;

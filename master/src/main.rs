@@ -1,5 +1,6 @@
 //! `paasta-master`: beside Marathon and Chronos, what soa-configs ask of this cluster.
 
+mod clean;
 mod generate;
 mod instances;
 mod minimal;
@@ -29,6 +30,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Cleanup(clean::Arguments),
     GenerateDeployments(generate::Arguments),
     Instances(instances::Arguments),
     Render(render::Arguments),
@@ -70,10 +72,12 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<Outcome> {
     let name = env::args_os().next().unwrap_or_default();
     match Path::new(&name).file_name().and_then(OsStr::to_str) {
+        Some("cleanup_marathon_jobs") => clean::run_as_before(clean::AsBefore::parse()),
         Some("generate_deployments_for_service") => generate::run_as_before(OfService::parse()),
         Some("generate_all_deployments") => generate::run_as_before(OfAll::parse()),
         Some("list_marathon_service_instances") => instances::run(&AsBefore::parse().into()),
         _ => match Arguments::parse().command {
+            Command::Cleanup(arguments) => clean::run(&arguments),
             Command::GenerateDeployments(arguments) => generate::run(&arguments),
             Command::Instances(arguments) => instances::run(&arguments),
             Command::Render(arguments) => render::run(&arguments),

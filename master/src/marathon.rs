@@ -6,8 +6,8 @@ use std::{io, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, StatusCode, Uri, client::conn::http1, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request, StatusCode, Uri, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use soa_configs::paasta::MarathonServer;
@@ -67,46 +67,72 @@ impl Error {
     }
 }
 
-/// All apps of one group of servers: the first of them that can be reached answers for all.
-///
-/// # Errors
-/// That of the last server tried.
-pub async fn apps(server: &MarathonServer) -> Result<Vec<Listed>, Error> {
-    let mut last = None;
-    for url in &server.urls {
-        let asked = time::timeout(PATIENCE, apps_of(server, url)).await;
-        match asked.unwrap_or_else(|_| Err(Error::Late { url: url.clone() })) {
-            Err(error) if error.is_of_connection() => last = Some(error),
-            answer => return answer,
+/// One group of servers that hold the same apps.
+#[derive(Clone, Copy, Debug)]
+pub struct Marathon<'s>(pub &'s MarathonServer);
+
+impl Marathon<'_> {
+    /// All apps.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn apps(self) -> Result<Vec<Listed>, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            apps: Vec<Listed>,
+        }
+        let (url, body) = self.ask(Method::GET, "/v2/apps", "").await?;
+        let read = serde_json::from_slice::<Answer>(&body);
+        read.map(|answer| answer.apps).map_err(|source| Error::Unreadable { url, source })
+    }
+
+    /// Gives an app another number of tasks, also while it is being changed. `id` has its leading slash.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn scale(self, id: &str, instances: u32) -> Result<(), Error> {
+        let body = serde_json::json!({"instances": instances}).to_string();
+        self.ask(Method::PUT, &format!("/v2/apps/{id}?force=True"), &body).await.map(drop)
+    }
+
+    /// Removes an app and its tasks, also while it is being changed. One that is not there is removed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn delete(self, id: &str) -> Result<(), Error> {
+        let asked = self.ask(Method::DELETE, &format!("/v2/apps/{id}?force=True"), "").await;
+        match asked {
+            Err(Error::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(()),
+            asked => asked.map(drop),
         }
     }
-    Err(last.unwrap_or_else(|| Error::Url(String::new())))
-}
 
-async fn apps_of(server: &MarathonServer, url: &str) -> Result<Vec<Listed>, Error> {
-    #[derive(Deserialize)]
-    struct Answer {
-        apps: Vec<Listed>,
+    /// Asks the servers in order: the first that can be reached answers for all. Returns its URL, too.
+    async fn ask(self, method: Method, path: &str, body: &str) -> Result<(String, Bytes), Error> {
+        let mut last = None;
+        for url in &self.0.urls {
+            let asked = time::timeout(PATIENCE, exchange(self.0, url, &method, path, body)).await;
+            match asked.unwrap_or_else(|_| Err(Error::Late { url: url.clone() })) {
+                Err(error) if error.is_of_connection() => last = Some(error),
+                answer => return answer.map(|body| (url.clone(), body)),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::Url(String::new())))
     }
-    let body = get(server, url, "/v2/apps").await?;
-    let read = serde_json::from_slice::<Answer>(&body);
-    read.map(|answer| answer.apps)
-        .map_err(|source| Error::Unreadable { url: url.to_owned(), source })
 }
 
-async fn get(server: &MarathonServer, url: &str, path: &str) -> Result<Bytes, Error> {
+async fn exchange(
+    server: &MarathonServer,
+    url: &str,
+    method: &Method,
+    path: &str,
+    body: &str,
+) -> Result<Bytes, Error> {
     let unfit = || Error::Url(url.to_owned());
     let target: Uri = url.parse().map_err(|_| unfit())?;
     let host = target.host().filter(|_| target.scheme_str() == Some("http")).ok_or_else(unfit)?;
     let port = target.port_u16().unwrap_or(80);
-    let login = BASE64_STANDARD.encode(format!("{}:{}", server.user, server.password.0));
-    let request = Request::get(format!("{}{path}", target.path().trim_end_matches('/')))
-        .header(header::HOST, target.authority().map_or(host, |authority| authority.as_str()))
-        .header(header::AUTHORIZATION, format!("Basic {login}"))
-        .header(header::ACCEPT, "application/json")
-        .header(header::USER_AGENT, concat!("paasta-master/", env!("CARGO_PKG_VERSION")))
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| unfit())?;
+    let request = request(server, &target, method, path, body).map_err(|_| unfit())?;
     let name = host.trim_start_matches('[').trim_end_matches(']');
     let stream = TcpStream::connect((name, port));
     let stream = stream.await.map_err(|source| Error::Connect { url: url.to_owned(), source })?;
@@ -123,6 +149,26 @@ async fn get(server: &MarathonServer, url: &str, path: &str) -> Result<Bytes, Er
         return Ok(body);
     }
     Err(Error::Refused { url: url.to_owned(), status, message: complaint(&body) })
+}
+
+fn request(
+    server: &MarathonServer,
+    target: &Uri,
+    method: &Method,
+    path: &str,
+    body: &str,
+) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    let login = BASE64_STANDARD.encode(format!("{}:{}", server.user, server.password.0));
+    let authority = target.authority().map_or("", |authority| authority.as_str());
+    Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", target.path().trim_end_matches('/')))
+        .header(header::HOST, authority)
+        .header(header::AUTHORIZATION, format!("Basic {login}"))
+        .header(header::ACCEPT, "application/json")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::USER_AGENT, concat!("paasta-master/", env!("CARGO_PKG_VERSION")))
+        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
 }
 
 /// The `message` of an error, or whatever else was said, on one line.

@@ -6,7 +6,7 @@ use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use paasta_master::{
     app::{App, AppError, Given},
-    marathon::{self, Shards},
+    marathon::{Marathon, Shards},
     scaled::Counts,
     work::{Wanted, Work, compare},
 };
@@ -61,7 +61,7 @@ async fn compared(
             }
         }
     }
-    let servers = stream::iter(shards.all()).map(|server| marathon::apps(server));
+    let servers = stream::iter(shards.all()).map(|server| Marathon(server).apps());
     let listed: Vec<_> = servers.buffered(AT_ONCE).try_collect().await?;
     let Work { mut instances, foreign } = compare(&wanted, &listed);
     for id in foreign {

@@ -6,6 +6,8 @@
 mod apps;
 #[path = "../../soa-configs/tests/golden/cases.rs"]
 mod cases;
+#[path = "golden/cleanup.rs"]
+mod cleanup;
 #[path = "golden/deployments.rs"]
 mod deployments;
 #[path = "golden/refused.rs"]

@@ -1,0 +1,285 @@
+//! `paasta-master cleanup`, and the old command `cleanup_marathon_jobs`.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::{Args, Parser};
+use jiff::Timestamp;
+use paasta_master::{
+    cleanup::{Stale, stale},
+    events::{Check, Event, Status},
+    lock,
+    log_line::LogLine,
+    marathon::{Marathon, Shards},
+};
+use soa_configs::{
+    Cluster,
+    documents::{Documents, ServiceDocuments},
+    ids::JobId,
+    load::Kind,
+    paasta::Settings,
+    tree,
+    yaml::Map,
+};
+use tokio::time::{self, Instant};
+use zookeeper_client::Client;
+
+use crate::{Outcome, complain};
+
+/// Marathon is given so long to stop the tasks before the app goes.
+const TO_STOP: Duration = Duration::from_secs(1);
+/// Until an app has left the list, and between two looks.
+const TO_GO: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
+const SESSION: Duration = Duration::from_secs(10);
+/// Events that are over when their instance is.
+const CHECKS: [&str; 2] = ["check_marathon_services_replication", "setup_marathon_job"];
+const REMOVED: &str = "This instance was removed and is no longer running";
+
+/// Remove the Marathon apps of instances that stand no longer in soa-configs.
+///
+/// Which version an app is does not matter, and apps whose ids are no instance's are left alone. An instance
+/// that somebody deploys at the moment is left for the next time. When a file of a service cannot be read,
+/// its apps stay.
+#[derive(Args)]
+#[command(after_help = "\
+Exit status: 0 all is well, 1 more would be removed than may be, or something did not answer, 2 the
+arguments are wrong or the cluster is not known.
+
+Examples:
+  paasta-master cleanup --dry-run
+  paasta-master cleanup --kill-threshold 0.1")]
+pub(crate) struct Arguments {
+    /// Directory of soa-configs, with one directory for each service
+    #[arg(short = 'd', long, value_name = "DIR", default_value = tree::DEFAULT_DIR)]
+    soa_dir: PathBuf,
+
+    /// Remove nothing when more than this share of all apps is to be removed
+    #[arg(short = 't', long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
+    kill_threshold: f64,
+
+    /// Remove them however many they are
+    #[arg(short, long)]
+    force: bool,
+
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Remove the Marathon apps of instances that stand no longer in soa-configs.
+///
+/// This is paasta-master under the name of PaaSTA's command; see paasta-master cleanup.
+#[derive(Parser)]
+#[command(name = "cleanup_marathon_jobs", version)]
+pub(crate) struct AsBefore {
+    /// Directory of soa-configs, with one directory for each service
+    #[arg(short = 'd', long, value_name = "DIR", default_value = tree::DEFAULT_DIR)]
+    soa_dir: PathBuf,
+
+    /// Remove nothing when more than this share of all apps is to be removed
+    #[arg(short = 't', long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
+    kill_threshold: f64,
+
+    /// Remove them however many they are
+    #[arg(short, long)]
+    force: bool,
+
+    /// Say what is removed
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: Option<f64> = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+/// # Errors
+/// When a Marathon or ZooKeeper does not answer, or too much would be removed.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    clean(arguments, true)
+}
+
+/// # Errors
+/// See [`run`].
+pub(crate) fn run_as_before(arguments: AsBefore) -> anyhow::Result<Outcome> {
+    let AsBefore { soa_dir, kill_threshold, force, verbose } = arguments;
+    clean(&Arguments { soa_dir, kill_threshold, force, dry_run: false }, verbose)
+}
+
+fn clean(arguments: &Arguments, tells: bool) -> anyhow::Result<Outcome> {
+    let settings = crate::settings()?;
+    let cluster = match settings.cluster() {
+        Ok(cluster) => cluster.clone(),
+        Err(error) => {
+            complain(&error.to_string());
+            return Ok(Outcome::Usage);
+        }
+    };
+    let mut documents = Documents::new(&arguments.soa_dir);
+    documents.refresh()?;
+    let cleaner = Cleaner { documents, settings, cluster, tells };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(cleaner.run(arguments))
+}
+
+struct Cleaner {
+    documents: Documents,
+    settings: Settings,
+    cluster: Cluster,
+    /// What is done goes to standard output.
+    tells: bool,
+}
+
+impl Cleaner {
+    async fn run(&self, arguments: &Arguments) -> anyhow::Result<Outcome> {
+        let shards = Shards::of(&self.settings);
+        let mut listed = Vec::new();
+        for server in shards.all() {
+            listed.push((Marathon(server), Marathon(server).apps().await?));
+        }
+        let ids = listed.iter().flat_map(|(_, apps)| apps.iter().map(|app| app.id.as_str()));
+        let found = stale(ids, |service, instance| self.stands(service, instance));
+        for id in &found.foreign {
+            complain(&format!("{id} is no instance of a service; it is left alone"));
+        }
+        if !arguments.force {
+            found.within(arguments.kill_threshold)?;
+        }
+        let Stale { apps, .. } = found;
+        if arguments.dry_run {
+            for (id, _) in &apps {
+                self.tell(&format!("would remove {id}"))?;
+            }
+            return Ok(Outcome::Complete);
+        }
+        if apps.is_empty() {
+            return Ok(Outcome::Complete);
+        }
+        let zookeeper = connect(self.settings.zookeeper()?).await?;
+        let mut outcome = Outcome::Complete;
+        for (id, job) in apps {
+            let has = |(_, apps): &&(Marathon<'_>, Vec<_>)| {
+                apps.iter().any(|app: &paasta_master::marathon::Listed| app.id == id)
+            };
+            for (marathon, _) in listed.iter().filter(has) {
+                if let Err(error) = self.remove(*marathon, &zookeeper, id, &job).await {
+                    complain(&format!("{id}: {error:#}"));
+                    outcome = Outcome::Incomplete;
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Whether it stands in soa-configs, as far as these can be read.
+    fn stands(&self, service: &str, instance: &str) -> bool {
+        let Some(files) = self.documents.service(service) else { return false };
+        let file = Kind::Marathon.file(&self.cluster);
+        let map = files.get(&file).and_then(|document| document.node.as_map());
+        let known = map.is_some_and(|map| map.get(instance).is_some());
+        known && !instance.starts_with('_') || files.problems().next().is_some()
+    }
+
+    async fn remove(
+        &self,
+        marathon: Marathon<'_>,
+        zookeeper: &Client,
+        id: &str,
+        job: &JobId,
+    ) -> anyhow::Result<()> {
+        // PaaSTA's own clean-up takes the second one, which its deployment does not know.
+        let escaped = JobId { hashes: None, ..job.clone() }.format();
+        let plain = format!("{}.{}", job.service, job.instance);
+        let Some(deploying) = lock::take(zookeeper, &format!("/bounce/{escaped}")).await? else {
+            return self.tell(&format!("{id} is being deployed; it is left for the next time"));
+        };
+        let cleaning = if plain == escaped {
+            None
+        } else {
+            match lock::take(zookeeper, &format!("/bounce/{plain}")).await? {
+                Some(lock) => Some(lock),
+                None => {
+                    deploying.release().await?;
+                    return self.tell(&format!("{id} is being cleaned up by somebody else"));
+                }
+            }
+        };
+        let gone = take_away(marathon, id).await;
+        for lock in [Some(deploying), cleaning].into_iter().flatten() {
+            lock.release().await.context("the lock is kept until the session ends")?;
+        }
+        gone?;
+        self.tell(&format!("removed {id}"))?;
+        self.announce(id, job).await;
+        Ok(())
+    }
+
+    /// Tells Sensu and the log. What does not work there stops nothing.
+    async fn announce(&self, id: &str, job: &JobId) {
+        let nothing = ServiceDocuments::default();
+        let files = self.documents.service(&job.service).unwrap_or(&nothing);
+        for check in CHECKS {
+            let name = format!("{check}.{}.{}", job.service, job.instance);
+            let check = Check {
+                name: &name,
+                status: Status::Ok,
+                output: REMOVED,
+                cluster: self.cluster.as_str(),
+                overrides: &Map::default(),
+            };
+            let event = match Event::of(files, check) {
+                Ok(event) => event,
+                Err(error) => {
+                    complain(&format!("no event for {name}: {error}"));
+                    continue;
+                }
+            };
+            let (Some(event), Some(host)) = (event, &self.settings.sensu_host) else { continue };
+            if let Err(error) = event.send(host, self.settings.sensu_port).await {
+                complain(&format!("Sensu at {host} does not take {name}: {error}"));
+            }
+        }
+        let name = id.trim_start_matches('/');
+        let message = format!("Deleted stale marathon job that looks lost: {name}");
+        let (cluster, now) = (self.cluster.as_str(), Timestamp::now());
+        let line = LogLine::of_deploy(cluster, &job.service, &job.instance, &message, now);
+        let writer = self.settings.log_writer().map_err(anyhow::Error::from);
+        if let Err(error) = writer.and_then(|writer| Ok(line.write(writer)?)) {
+            complain(&format!("{error:#}"));
+        }
+    }
+
+    fn tell(&self, line: &str) -> anyhow::Result<()> {
+        if self.tells {
+            writeln!(io::stdout().lock(), "{line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// No tasks, then no app; returns when it has left the list.
+async fn take_away(marathon: Marathon<'_>, id: &str) -> anyhow::Result<()> {
+    marathon.scale(id, 0).await?;
+    time::sleep(TO_STOP).await;
+    marathon.delete(id).await?;
+    let (patience, pause) = TO_GO;
+    let until = Instant::now() + patience;
+    while marathon.apps().await?.iter().any(|app| app.id == id) {
+        anyhow::ensure!(Instant::now() < until, "it is still there {} s later", patience.as_secs());
+        time::sleep(pause).await;
+    }
+    Ok(())
+}
+
+async fn connect(hosts: &str) -> anyhow::Result<Client> {
+    let connector = Client::connector().with_session_timeout(SESSION).with_fail_eagerly();
+    let connected =
+        time::timeout(SESSION, connector.with_connection_timeout(SESSION).connect(hosts));
+    let late = || format!("ZooKeeper at {hosts} does not answer within {} s", SESSION.as_secs());
+    connected.await.with_context(late)?.with_context(|| format!("ZooKeeper at {hosts}"))
+}
