@@ -84,8 +84,8 @@ impl Event {
         if check.name.is_empty() || !check.name.chars().all(allowed) {
             return Err(Fault::Name(check.name.to_owned()));
         }
-        let levels = Levels { files, overrides: check.overrides };
-        let value = |key| levels.find(key).map_or(Json::Null, |node| plain(&node));
+        let find = |key| lookup(files, check.overrides, key);
+        let value = |key| find(key).map_or(Json::Null, |node| plain(&node));
         let Some(team) = text(&value("team")) else { return Ok(None) };
         let own = |key| check.overrides.get(key);
         Ok(Some(Self {
@@ -102,7 +102,7 @@ impl Event {
             realert_every: realert_every(own("realert_every"))?,
             dependencies: [],
             alert_after: seconds("alert_after", own("alert_after"), 300)?,
-            ticket: levels.find("ticket").map_or(Json::Bool(false), |node| plain(&node)),
+            ticket: find("ticket").map_or(Json::Bool(false), |node| plain(&node)),
             project: value("project"),
             source: format!("paasta-{}", check.cluster),
             tags: [],
@@ -127,20 +127,15 @@ impl Event {
     }
 }
 
-/// Where a value is looked for; a null that is found counts.
-struct Levels<'l> {
-    files: &'l ServiceDocuments,
-    overrides: &'l Map,
-}
-
-impl Levels<'_> {
-    fn find(&self, key: &str) -> Option<Node> {
-        let map = |name: &str| self.files.get(name).and_then(|document| document.node.as_map());
-        let service = map("service.yaml");
-        let inner = service.and_then(|service| service.get("monitoring")).and_then(Node::as_map);
-        let levels = [Some(self.overrides), map("monitoring.yaml"), inner, service];
-        levels.into_iter().flatten().find_map(|level| level.get(key)).cloned()
-    }
+/// A value of monitoring: from the overrides, else from the files of the service. A null that is found
+/// counts.
+#[must_use]
+pub fn lookup(files: &ServiceDocuments, overrides: &Map, key: &str) -> Option<Node> {
+    let map = |name: &str| files.get(name).and_then(|document| document.node.as_map());
+    let service = map("service.yaml");
+    let inner = service.and_then(|service| service.get("monitoring")).and_then(Node::as_map);
+    let levels = [Some(overrides), map("monitoring.yaml"), inner, service];
+    levels.into_iter().flatten().find_map(|level| level.get(key)).cloned()
 }
 
 fn plain(node: &Node) -> Json {

@@ -43,14 +43,22 @@ impl<'l> LogLine<'l> {
         message: &'l str,
         now: Timestamp,
     ) -> Self {
-        let time = now.to_zoned(TimeZone::UTC).datetime();
-        let micros = time.subsec_nanosecond() / 1000;
-        let timestamp = if micros == 0 {
-            time.strftime("%Y-%m-%dT%H:%M:%S").to_string()
-        } else {
-            format!("{}.{micros:06}", time.strftime("%Y-%m-%dT%H:%M:%S"))
-        };
+        let timestamp = timestamp(now);
         Self { cluster, component: "deploy", instance, level: "event", message, service, timestamp }
+    }
+
+    /// A line of a check.
+    #[must_use]
+    pub fn of_monitoring(
+        cluster: &'l str,
+        service: &'l str,
+        instance: &'l str,
+        message: &'l str,
+        now: Timestamp,
+    ) -> Self {
+        let timestamp = timestamp(now);
+        let (component, level) = ("monitoring", "debug");
+        Self { cluster, component, instance, level, message, service, timestamp }
     }
 
     /// # Errors
@@ -85,6 +93,16 @@ impl<'l> LogLine<'l> {
             ("{instance}", instance),
         ];
         parts.into_iter().fold(format.to_owned(), |path, (name, part)| path.replace(name, part))
+    }
+}
+
+/// UTC without a zone; of a whole second without a fraction.
+fn timestamp(now: Timestamp) -> String {
+    let time = now.to_zoned(TimeZone::UTC).datetime();
+    let seconds = time.strftime("%Y-%m-%dT%H:%M:%S");
+    match time.subsec_nanosecond() / 1000 {
+        0 => seconds.to_string(),
+        micros => format!("{seconds}.{micros:06}"),
     }
 }
 

@@ -5,6 +5,7 @@ mod generate;
 mod instances;
 mod minimal;
 mod render;
+mod replicate;
 mod validate;
 
 use std::{
@@ -30,6 +31,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    CheckReplication(replicate::Arguments),
     Cleanup(clean::Arguments),
     GenerateDeployments(generate::Arguments),
     Instances(instances::Arguments),
@@ -72,11 +74,15 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<Outcome> {
     let name = env::args_os().next().unwrap_or_default();
     match Path::new(&name).file_name().and_then(OsStr::to_str) {
+        Some("check_marathon_services_replication") => {
+            replicate::run_as_before(&replicate::AsBefore::parse())
+        }
         Some("cleanup_marathon_jobs") => clean::run_as_before(clean::AsBefore::parse()),
         Some("generate_deployments_for_service") => generate::run_as_before(OfService::parse()),
         Some("generate_all_deployments") => generate::run_as_before(OfAll::parse()),
         Some("list_marathon_service_instances") => instances::run(&AsBefore::parse().into()),
         _ => match Arguments::parse().command {
+            Command::CheckReplication(arguments) => replicate::run(&arguments),
             Command::Cleanup(arguments) => clean::run(&arguments),
             Command::GenerateDeployments(arguments) => generate::run(&arguments),
             Command::Instances(arguments) => instances::run(&arguments),

@@ -2,16 +2,19 @@
 
 mod shards;
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, StatusCode, Uri, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use hyper::{Method, StatusCode};
+use jiff::Timestamp;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 use soa_configs::paasta::MarathonServer;
-use tokio::{net::TcpStream, time};
+
+use crate::http::{self, Failure, Question};
 
 pub use shards::{NoShard, Shards};
 
@@ -31,40 +34,44 @@ pub struct Listed {
     pub instances: i64,
 }
 
+/// A task that Marathon has.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Task {
+    /// With its leading slash.
+    pub app_id: String,
+    /// `None`: it has not started.
+    #[serde(default, deserialize_with = "moment")]
+    pub started_at: Option<Timestamp>,
+    #[serde(default)]
+    pub health_check_results: Vec<HealthResult>,
+}
+
+fn moment<'de, D: Deserializer<'de>>(given: D) -> Result<Option<Timestamp>, D::Error> {
+    let text = Option::<String>::deserialize(given)?;
+    text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+}
+
+/// What a health check found last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct HealthResult {
+    #[serde(default)]
+    pub alive: bool,
+}
+
 /// Why a group of servers did not answer as it should.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{0} is no http URL of a server")]
-    Url(String),
-    #[error("cannot connect to {url}")]
-    Connect {
-        url: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{url} does not answer within {} s", PATIENCE.as_secs())]
-    Late { url: String },
+    #[error(transparent)]
+    Unreached(#[from] Failure),
     #[error("{url} answers {status}: {message}")]
     Refused { url: String, status: StatusCode, message: String },
-    #[error("the connection to {url} broke")]
-    Broken {
-        url: String,
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    #[error("what {url} answers is no list of apps")]
+    #[error("what {url} answers is not what Marathon says")]
     Unreadable {
         url: String,
         #[source]
         source: serde_json::Error,
     },
-}
-
-impl Error {
-    /// Another server of the group may do better: this one was not reached.
-    fn is_of_connection(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Late { .. } | Self::Broken { .. })
-    }
 }
 
 /// One group of servers that hold the same apps.
@@ -81,9 +88,24 @@ impl Marathon<'_> {
         struct Answer {
             apps: Vec<Listed>,
         }
-        let (url, body) = self.ask(Method::GET, "/v2/apps", "").await?;
-        let read = serde_json::from_slice::<Answer>(&body);
-        read.map(|answer| answer.apps).map_err(|source| Error::Unreadable { url, source })
+        self.read::<Answer>("/v2/apps").await.map(|answer| answer.apps)
+    }
+
+    /// All tasks.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn tasks(self) -> Result<Vec<Task>, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            tasks: Vec<Task>,
+        }
+        self.read::<Answer>("/v2/tasks").await.map(|answer| answer.tasks)
+    }
+
+    async fn read<T: DeserializeOwned>(self, path: &str) -> Result<T, Error> {
+        let (url, body) = self.ask(Method::GET, path, "").await?;
+        serde_json::from_slice(&body).map_err(|source| Error::Unreadable { url, source })
     }
 
     /// Gives an app another number of tasks, also while it is being changed. `id` has its leading slash.
@@ -109,66 +131,25 @@ impl Marathon<'_> {
 
     /// Asks the servers in order: the first that can be reached answers for all. Returns its URL, too.
     async fn ask(self, method: Method, path: &str, body: &str) -> Result<(String, Bytes), Error> {
-        let mut last = None;
-        for url in &self.0.urls {
-            let asked = time::timeout(PATIENCE, exchange(self.0, url, &method, path, body)).await;
-            match asked.unwrap_or_else(|_| Err(Error::Late { url: url.clone() })) {
-                Err(error) if error.is_of_connection() => last = Some(error),
-                answer => return answer.map(|body| (url.clone(), body)),
+        let MarathonServer { urls, user, password } = self.0;
+        let login = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{}", password.0)));
+        let mut last = Failure::Url(String::new());
+        for url in urls {
+            let (method, login) = (method.clone(), Some(login.as_str()));
+            let whole = format!("{}{path}", url.trim_end_matches('/'));
+            let (patience, most) = (PATIENCE, MOST_BYTES);
+            let asked = Question { method, url: &whole, login, body, patience, most };
+            match http::ask(asked).await {
+                Ok((status, body)) if status.is_success() => return Ok((url.clone(), body)),
+                Ok((status, body)) => {
+                    let (url, message) = (url.clone(), complaint(&body));
+                    return Err(Error::Refused { url, status, message });
+                }
+                Err(failure) => last = failure,
             }
         }
-        Err(last.unwrap_or_else(|| Error::Url(String::new())))
+        Err(last.into())
     }
-}
-
-async fn exchange(
-    server: &MarathonServer,
-    url: &str,
-    method: &Method,
-    path: &str,
-    body: &str,
-) -> Result<Bytes, Error> {
-    let unfit = || Error::Url(url.to_owned());
-    let target: Uri = url.parse().map_err(|_| unfit())?;
-    let host = target.host().filter(|_| target.scheme_str() == Some("http")).ok_or_else(unfit)?;
-    let port = target.port_u16().unwrap_or(80);
-    let request = request(server, &target, method, path, body).map_err(|_| unfit())?;
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((name, port));
-    let stream = stream.await.map_err(|source| Error::Connect { url: url.to_owned(), source })?;
-    let broken = |source| Error::Broken { url: url.to_owned(), source };
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error.into()))?;
-    let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request).await.map_err(|error| broken(error.into()))?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), MOST_BYTES).collect().await.map_err(broken)?;
-    connection.abort();
-    let body = body.to_bytes();
-    if status.is_success() {
-        return Ok(body);
-    }
-    Err(Error::Refused { url: url.to_owned(), status, message: complaint(&body) })
-}
-
-fn request(
-    server: &MarathonServer,
-    target: &Uri,
-    method: &Method,
-    path: &str,
-    body: &str,
-) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-    let login = BASE64_STANDARD.encode(format!("{}:{}", server.user, server.password.0));
-    let authority = target.authority().map_or("", |authority| authority.as_str());
-    Request::builder()
-        .method(method)
-        .uri(format!("{}{path}", target.path().trim_end_matches('/')))
-        .header(header::HOST, authority)
-        .header(header::AUTHORIZATION, format!("Basic {login}"))
-        .header(header::ACCEPT, "application/json")
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(header::USER_AGENT, concat!("paasta-master/", env!("CARGO_PKG_VERSION")))
-        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
 }
 
 /// The `message` of an error, or whatever else was said, on one line.

@@ -72,7 +72,8 @@ async fn compared(
     Ok((instances, if all_known { Outcome::Complete } else { Outcome::Incomplete }))
 }
 
-fn instances<'d>(
+/// The instances of a service in a cluster, in the order of their file.
+pub(crate) fn instances<'d>(
     files: &'d ServiceDocuments,
     cluster: &Cluster,
 ) -> impl Iterator<Item = &'d str> + use<'d> {

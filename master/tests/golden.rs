@@ -12,3 +12,5 @@ mod cleanup;
 mod deployments;
 #[path = "golden/refused.rs"]
 mod refused;
+#[path = "golden/replication.rs"]
+mod replication;

@@ -1,0 +1,95 @@
+//! One request over http on a connection of its own.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request, StatusCode, Uri, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time};
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question<'q> {
+    pub method: Method,
+    /// The whole URL.
+    pub url: &'q str,
+    /// The header `Authorization`.
+    pub login: Option<&'q str>,
+    /// JSON, or nothing.
+    pub body: &'q str,
+    /// For everything: the name, the connection and the whole answer.
+    pub patience: Duration,
+    /// A longer answer is none.
+    pub most: usize,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("`{0}` is no http URL of a server")]
+    Url(String),
+    #[error("cannot connect to {url}")]
+    Connect {
+        url: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{url} does not answer within {patience:?}")]
+    Late { url: String, patience: Duration },
+    #[error("the connection to {url} broke")]
+    Broken {
+        url: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// # Errors
+/// When there is no whole answer in time. Whatever status it has, it is one.
+pub async fn ask(question: Question<'_>) -> Result<(StatusCode, Bytes), Failure> {
+    let (url, patience) = (question.url.to_owned(), question.patience);
+    let asked = time::timeout(patience, exchange(question)).await;
+    asked.unwrap_or(Err(Failure::Late { url, patience }))
+}
+
+async fn exchange(question: Question<'_>) -> Result<(StatusCode, Bytes), Failure> {
+    let url = || question.url.to_owned();
+    let target: Uri = question.url.parse().map_err(|_| Failure::Url(url()))?;
+    let is_http = target.scheme_str() == Some("http");
+    let host = target.host().filter(|_| is_http).ok_or_else(|| Failure::Url(url()))?;
+    let request = request(&question, &target).map_err(|_| Failure::Url(url()))?;
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((name, target.port_u16().unwrap_or(80))).await;
+    let stream = stream.map_err(|source| Failure::Connect { url: url(), source })?;
+    let broken = |source| Failure::Broken { url: url(), source };
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error.into()))?;
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(request).await.map_err(|error| broken(error.into()))?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), question.most).collect().await.map_err(broken)?;
+    connection.abort();
+    Ok((status, body.to_bytes()))
+}
+
+fn request(
+    question: &Question<'_>,
+    target: &Uri,
+) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    let authority = target.authority().map_or("", |authority| authority.as_str());
+    let path = target.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::builder()
+        .method(&question.method)
+        .uri(path)
+        .header(header::HOST, authority)
+        .header(header::ACCEPT, "*/*")
+        .header(header::USER_AGENT, concat!("paasta-master/", env!("CARGO_PKG_VERSION")));
+    if let Some(login) = question.login {
+        request = request.header(header::AUTHORIZATION, login);
+    }
+    if !question.body.is_empty() {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    request.body(Full::new(Bytes::copy_from_slice(question.body.as_bytes())))
+}

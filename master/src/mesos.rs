@@ -1,0 +1,144 @@
+//! Which agents Mesos has (marathon-sync.md §23).
+
+use std::{collections::BTreeMap, io, path::Path, time::Duration};
+
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time;
+use zookeeper_client::Client;
+
+use crate::{
+    http::{self, Failure, Question},
+    replication::Agent,
+};
+
+/// As PaaSTA waits, twice.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Some ten thousand agents.
+const MOST_BYTES: usize = 256 << 20;
+/// Where Mesos' client looks when nothing is said.
+const DEFAULT_MASTER: &str = "localhost:5050";
+
+/// Why the agents are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read {file}")]
+    Config {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{file} is no configuration of Mesos' client")]
+    Unreadable {
+        file: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("ZooKeeper at {hosts}")]
+    ZooKeeper {
+        hosts: String,
+        #[source]
+        source: zookeeper_client::Error,
+    },
+    #[error("ZooKeeper at {hosts} names no leading Mesos master")]
+    NoLeader { hosts: String },
+    #[error(transparent)]
+    Unreached(#[from] Failure),
+    #[error("{url} answers {status}")]
+    Refused { url: String, status: StatusCode },
+    #[error("what {url} answers is no list of agents")]
+    NoAgents {
+        url: String,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// The leading master, as `host:port`, by the configuration of Mesos' client. A file that is not there means
+/// this host.
+///
+/// # Errors
+/// When the file cannot be understood, or ZooKeeper names nobody.
+pub async fn leader(file: &str) -> Result<String, Error> {
+    let text = match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(DEFAULT_MASTER.to_owned());
+        }
+        read => read.map_err(|source| Error::Config { file: file.to_owned(), source })?,
+    };
+    let config: Value = serde_json::from_str(&text)
+        .map_err(|source| Error::Unreadable { file: file.to_owned(), source })?;
+    let profile = config["profile"].as_str().unwrap_or("default");
+    let master = config[profile]["master"].as_str().unwrap_or(DEFAULT_MASTER);
+    if let Some(named) = master.strip_prefix("file://") {
+        let read = std::fs::read_to_string(Path::new(named));
+        let text = read.map_err(|source| Error::Config { file: named.to_owned(), source })?;
+        return elected(text.trim()).await;
+    }
+    elected(master).await
+}
+
+async fn elected(master: &str) -> Result<String, Error> {
+    let Some(hosts) = master.strip_prefix("zk://") else { return Ok(master.to_owned()) };
+    let failed = |source| Error::ZooKeeper { hosts: hosts.to_owned(), source };
+    let late = || failed(zookeeper_client::Error::Timeout);
+    let connector = Client::connector().with_session_timeout(PATIENCE).with_fail_eagerly();
+    let connecting = time::timeout(PATIENCE, connector.connect(hosts));
+    let client = connecting.await.map_err(|_| late())?.map_err(failed)?;
+    let asked = async {
+        let names = client.list_children("/").await?;
+        let number = |name: &String| name.rsplit('_').next()?.parse::<u64>().ok();
+        let Some(first) =
+            names.iter().filter(|name| number(name).is_some()).min_by_key(|n| number(n))
+        else {
+            return Ok(None);
+        };
+        client.get_data(&format!("/{first}")).await.map(|(data, _)| Some(data))
+    };
+    let data = time::timeout(PATIENCE, asked).await.map_err(|_| late())?.map_err(failed)?;
+    let said: Value = serde_json::from_slice(&data.unwrap_or_default()).unwrap_or_default();
+    let (ip, port) = (said["address"]["ip"].as_str(), said["address"]["port"].as_u64());
+    match (ip, port) {
+        (Some(ip), Some(port)) => Ok(format!("{ip}:{port}")),
+        _ => Err(Error::NoLeader { hosts: hosts.to_owned() }),
+    }
+}
+
+/// All agents, in the master's order.
+///
+/// # Errors
+/// When the master does not say.
+pub async fn agents(leader: &str) -> Result<Vec<Agent>, Error> {
+    #[derive(Deserialize)]
+    struct Answer {
+        slaves: Vec<Slave>,
+    }
+    #[derive(Deserialize)]
+    struct Slave {
+        hostname: String,
+        #[serde(default)]
+        attributes: BTreeMap<String, Value>,
+    }
+    let url = format!("http://{leader}/master/slaves");
+    let asked = Question {
+        method: Method::GET,
+        url: &url,
+        login: None,
+        body: "",
+        patience: PATIENCE,
+        most: MOST_BYTES,
+    };
+    let (status, body) = http::ask(asked).await?;
+    if !status.is_success() {
+        return Err(Error::Refused { url, status });
+    }
+    let answer: Answer =
+        serde_json::from_slice(&body).map_err(|source| Error::NoAgents { url, source })?;
+    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let agent = |slave: Slave| Agent {
+        hostname: slave.hostname,
+        attributes: slave.attributes.into_iter().map(|(name, v)| (name, text(v))).collect(),
+    };
+    Ok(answer.slaves.into_iter().map(agent).collect())
+}
