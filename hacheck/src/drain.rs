@@ -8,7 +8,7 @@ mod decide;
 mod haproxy;
 mod marking;
 mod outcome;
-mod statistics;
+pub mod statistics;
 
 use std::{io, path::PathBuf, str::FromStr, time::Duration};
 

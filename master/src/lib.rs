@@ -1,8 +1,10 @@
 //! Beside Marathon and Chronos: what soa-configs ask of a cluster, made into what these are sent.
 
 pub mod app;
+pub mod bounce;
 pub mod cleanup;
 pub mod deployments;
+pub mod drain;
 pub mod events;
 pub mod git;
 pub mod http;
@@ -12,4 +14,6 @@ pub mod marathon;
 pub mod mesos;
 pub mod replication;
 pub mod scaled;
+pub mod step;
+pub mod url_format;
 pub mod work;

@@ -4,6 +4,7 @@ mod clean;
 mod generate;
 mod instances;
 mod minimal;
+mod planning;
 mod render;
 mod replicate;
 mod validate;
@@ -35,6 +36,7 @@ enum Command {
     Cleanup(clean::Arguments),
     GenerateDeployments(generate::Arguments),
     Instances(instances::Arguments),
+    Plan(planning::Arguments),
     Render(render::Arguments),
     Validate(validate::Arguments),
 }
@@ -86,6 +88,7 @@ fn run() -> anyhow::Result<Outcome> {
             Command::Cleanup(arguments) => clean::run(&arguments),
             Command::GenerateDeployments(arguments) => generate::run(&arguments),
             Command::Instances(arguments) => instances::run(&arguments),
+            Command::Plan(arguments) => planning::run(&arguments),
             Command::Render(arguments) => render::run(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),
         },

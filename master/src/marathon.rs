@@ -1,5 +1,6 @@
 //! Marathon's REST interface, as far as it is asked (marathon-sync.md §14 and §22).
 
+pub mod running;
 mod shards;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde::{
 };
 use soa_configs::paasta::MarathonServer;
 
+use self::running::RunningApp;
 use crate::http::{self, Failure, Question};
 
 pub use shards::{NoShard, Shards};
@@ -89,6 +91,19 @@ impl Marathon<'_> {
             apps: Vec<Listed>,
         }
         self.read::<Answer>("/v2/apps").await.map(|answer| answer.apps)
+    }
+
+    /// All apps with their tasks.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn running(self) -> Result<Vec<RunningApp>, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            apps: Vec<RunningApp>,
+        }
+        let answer = self.read::<Answer>("/v2/apps?embed=app.tasks").await;
+        answer.map(|answer| answer.apps)
     }
 
     /// All tasks.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use hyper::{Method, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time;
 use zookeeper_client::Client;
@@ -47,8 +47,8 @@ pub enum Error {
     Unreached(#[from] Failure),
     #[error("{url} answers {status}")]
     Refused { url: String, status: StatusCode },
-    #[error("what {url} answers is no list of agents")]
-    NoAgents {
+    #[error("what {url} answers is not what Mesos says")]
+    NotUnderstood {
         url: String,
         #[source]
         source: serde_json::Error,
@@ -120,7 +120,32 @@ pub async fn agents(leader: &str) -> Result<Vec<Agent>, Error> {
         #[serde(default)]
         attributes: BTreeMap<String, Value>,
     }
-    let url = format!("http://{leader}/master/slaves");
+    let answer: Answer = get(leader, "/master/slaves").await?;
+    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let agent = |slave: Slave| Agent {
+        hostname: slave.hostname,
+        attributes: slave.attributes.into_iter().map(|(name, v)| (name, text(v))).collect(),
+    };
+    Ok(answer.slaves.into_iter().map(agent).collect())
+}
+
+/// The hosts that are to be emptied, by name.
+///
+/// # Errors
+/// When the master does not say.
+pub async fn draining_hosts(leader: &str) -> Result<Vec<String>, Error> {
+    let answer: Value = get(leader, "/master/maintenance/status").await?;
+    let machines = answer["draining_machines"].as_array().into_iter().flatten();
+    let name = |machine: &Value| {
+        // Old masters write the fields without an id around them.
+        let id = machine.get("id").unwrap_or(machine);
+        id["hostname"].as_str().map(str::to_owned)
+    };
+    Ok(machines.filter_map(name).collect())
+}
+
+async fn get<T: DeserializeOwned>(leader: &str, path: &str) -> Result<T, Error> {
+    let url = format!("http://{leader}{path}");
     let asked = Question {
         method: Method::GET,
         url: &url,
@@ -133,12 +158,5 @@ pub async fn agents(leader: &str) -> Result<Vec<Agent>, Error> {
     if !status.is_success() {
         return Err(Error::Refused { url, status });
     }
-    let answer: Answer =
-        serde_json::from_slice(&body).map_err(|source| Error::NoAgents { url, source })?;
-    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let agent = |slave: Slave| Agent {
-        hostname: slave.hostname,
-        attributes: slave.attributes.into_iter().map(|(name, v)| (name, text(v))).collect(),
-    };
-    Ok(answer.slaves.into_iter().map(agent).collect())
+    serde_json::from_slice(&body).map_err(|source| Error::NotUnderstood { url, source })
 }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use clap::{Args, Parser};
 use hyper::Method;
 use jiff::Timestamp;
@@ -18,6 +19,7 @@ use paasta_master::{
     mesos,
     replication::{self, Agent, Asked, Finding, by_location, by_tasks},
     scaled::Counts,
+    url_format::{Field, UrlFormat, Values},
 };
 use soa_configs::{
     Cluster,
@@ -108,6 +110,8 @@ fn check(soa_dir: &std::path::Path, tells: bool, sends: bool) -> anyhow::Result<
 struct Checker {
     settings: Settings,
     cluster: Cluster,
+    /// Of HAProxy's statistics.
+    url: UrlFormat,
     /// What is found goes to standard output.
     tells: bool,
     /// Sensu and the log are told.
@@ -132,8 +136,11 @@ impl Checker {
         }
         let leader = mesos::leader(&settings.mesos_config_path).await?;
         let agents = mesos::agents(&leader).await?;
+        let format = &settings.synapse_haproxy_url_format;
+        let url = UrlFormat::parse(format, &[Field::Host, Field::Port])
+            .context("synapse_haproxy_url_format")?;
         let (statistics, counts) = (BTreeMap::new(), None);
-        Ok(Self { settings, cluster, tells, sends, tasks, agents, statistics, counts })
+        Ok(Self { settings, cluster, url, tells, sends, tasks, agents, statistics, counts })
     }
 
     async fn all(&mut self, documents: &Documents) -> anyhow::Result<Outcome> {
@@ -244,13 +251,16 @@ impl Checker {
     async fn ask_one_of(&self, hosts: &[&str]) -> Option<String> {
         let (patience, at_most) = OF_HAPROXY;
         for host in hosts.iter().take(at_most) {
-            let (format, port) =
-                (&self.settings.synapse_haproxy_url_format, self.settings.synapse_port);
-            let port = port.to_string();
-            let url =
-                [("{host:s}", *host), ("{host}", host), ("{port:d}", &port), ("{port}", &port)]
-                    .into_iter()
-                    .fold(format.clone(), |url, (name, value)| url.replace(name, value));
+            let (service, instance, namespace) = ("", "", "");
+            let port = Some(self.settings.synapse_port);
+            let filled = self.url.fill(&Values { host, port, service, instance, namespace });
+            let url = match filled {
+                Ok(url) => url,
+                Err(error) => {
+                    complain(&error.to_string());
+                    continue;
+                }
+            };
             let (method, url, login, body, most) =
                 (Method::GET, url.as_str(), None, "", MOST_BYTES);
             match http::ask(Question { method, url, login, body, patience, most }).await {

@@ -4,6 +4,8 @@
 
 #[path = "golden/apps.rs"]
 mod apps;
+#[path = "golden/bounces.rs"]
+mod bounces;
 #[path = "../../soa-configs/tests/golden/cases.rs"]
 mod cases;
 #[path = "golden/cleanup.rs"]
@@ -14,3 +16,5 @@ mod deployments;
 mod refused;
 #[path = "golden/replication.rs"]
 mod replication;
+#[path = "golden/steps.rs"]
+mod steps;

@@ -2,24 +2,30 @@
 
 /// One server as HAProxy sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Server {
-    pub(super) backend: String,
-    pub(super) name: String,
+pub struct Server {
+    /// The backend it is in.
+    pub backend: String,
+    pub name: String,
     /// `UP`, `UP 1/2`, `DOWN`, `MAINT`, `DRAIN`, `NOLB`, `no check`.
-    pub(super) status: String,
+    pub status: String,
     /// Address and port; missing in old versions, and on pages that do not show legends.
-    pub(super) address: Option<String>,
-    pub(super) sessions: u64,
-    pub(super) queued: u64,
+    pub address: Option<String>,
+    /// Connections to it now.
+    pub sessions: u64,
+    /// Requests that wait for it now.
+    pub queued: u64,
 }
 
 /// A text that is no statistics of HAProxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its answer is no statistics in CSV")]
-pub(super) struct Unreadable;
+pub struct Unreadable;
 
 /// All servers in `text`.
-pub(super) fn servers(text: &str) -> Result<Vec<Server>, Unreadable> {
+///
+/// # Errors
+/// When it is no such text, or a line of it is not complete.
+pub fn servers(text: &str) -> Result<Vec<Server>, Unreadable> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let header = lines.next().and_then(|line| line.strip_prefix("# ")).ok_or(Unreadable)?;
     let header = fields(header);

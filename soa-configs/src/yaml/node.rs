@@ -141,6 +141,21 @@ impl Node {
         }
     }
 
+    /// A number, or a boolean, which is one to Python. What is too large for a double is infinite.
+    #[must_use]
+    pub fn as_f64(&self) -> Option<f64> {
+        match &self.value {
+            Value::Int(int) => Some(int.to_f64().unwrap_or(if *int < Int::Small(0) {
+                f64::NEG_INFINITY
+            } else {
+                f64::INFINITY
+            })),
+            Value::Float(float) => Some(*float),
+            Value::Bool(value) => Some(f64::from(u8::from(*value))),
+            _ => None,
+        }
+    }
+
     #[must_use]
     pub fn is_null(&self) -> bool {
         self.value == Value::Null

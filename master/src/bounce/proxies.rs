@@ -1,0 +1,78 @@
+//! Which tasks the HAProxy of their host sends to, from its statistics (marathon-sync.md §12).
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use hacheck::drain::statistics::{self, Unreadable};
+
+/// The servers of one namespace that are up in one HAProxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registered(BTreeSet<(IpAddr, u16)>);
+
+impl Registered {
+    /// Reads HAProxy's statistics as CSV. A name of a server that holds no address is none of
+    /// SmartStack's.
+    ///
+    /// # Errors
+    /// When it is no such text, so that nobody takes it for "no servers".
+    pub fn read(csv: &str, namespace: &str) -> Result<Self, Unreadable> {
+        let servers = statistics::servers(csv)?.into_iter();
+        let up =
+            servers.filter(|server| server.backend == namespace && server.status.starts_with("UP"));
+        let addresses = up.filter_map(|server| {
+            let name = ServerName::parse(&server.name)?;
+            Some((name.ip.parse().ok()?, name.port))
+        });
+        Ok(Self(addresses.collect()))
+    }
+
+    /// Whether a task with one of these ports is among them.
+    #[must_use]
+    pub fn has(&self, ip: IpAddr, ports: &[u16]) -> bool {
+        ports.iter().any(|port| self.0.contains(&(ip, *port)))
+    }
+}
+
+/// The name of a server in HAProxy: `host_ip:port`, or in old fleets `ip:port_host`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerName {
+    pub ip: String,
+    pub port: u16,
+    pub host: String,
+}
+
+impl ServerName {
+    /// `None`: not exactly one of the parts is an address, or there is no other.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let parts: Vec<&str> = name.split('_').collect();
+        let is_address = |part: &&&str| part.split(':').count() == 2;
+        let address = parts.iter().find(is_address)?;
+        let host: Vec<&str> = parts.iter().filter(|part| !is_address(part)).copied().collect();
+        if host.is_empty() || host.len() + 1 != parts.len() {
+            return None;
+        }
+        let (ip, port) = address.split_once(':')?;
+        Some(Self { ip: ip.to_owned(), port: port.parse().ok()?, host: host.join("_") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_without_exactly_one_address_are_none_of_smartstacks() {
+        let name = ServerName::parse("my_host_10.0.0.1:80").unwrap();
+        assert_eq!((name.host.as_str(), name.ip.as_str(), name.port), ("my_host", "10.0.0.1", 80));
+        for other in ["", "host", "10.0.0.1:80", "a:1_b:2", "host_10.0.0.1:http", "h_::1:80"] {
+            assert_eq!(ServerName::parse(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_no_statistics_is_an_error() {
+        assert!(Registered::read("<html></html>", "web.main").is_err());
+        let empty = Registered::read("# pxname,svname,qcur,scur,status\n", "web.main").unwrap();
+        assert!(!empty.has("10.0.0.1".parse().unwrap(), &[80]));
+    }
+}

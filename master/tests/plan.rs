@@ -1,0 +1,150 @@
+//! `paasta-master plan`, with simulated Marathon and Mesos, and the real hacheck.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    process::{Command, Output},
+};
+
+use end_to_end::{
+    Hacheck, Marathon, MesosMaster,
+    marathon::{Adopted, Behaviour, Host, Script, Settings},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const OLD: &str = "web.main.gitold.configold";
+
+struct Scene {
+    dir: TempDir,
+    marathon: Marathon,
+    mesos: MesosMaster,
+}
+
+impl Scene {
+    /// One host, on which the instance `web.main` is to run as this says.
+    async fn new(instance: &str) -> Self {
+        let hosts = vec![Host::at([127, 0, 0, 1].into())];
+        let script = Script::all(Behaviour::frozen());
+        let settings = Settings { hosts: hosts.clone(), script, ..Settings::default() };
+        let marathon = Marathon::start(settings).await.unwrap();
+        let mesos = MesosMaster::start(&hosts).await.unwrap();
+        let scene = Self { dir: tempfile::tempdir().unwrap(), marathon, mesos };
+        let config = json!({"profile": "default", "default": {"master": scene.mesos.leader()}});
+        scene.file("mesos.json", &config.to_string());
+        let system = json!({
+            "cluster": "c1", "docker_registry": "reg.example.net", "volumes": [],
+            "marathon_servers": [{"url": [scene.marathon.url()], "user": "u", "password": "p"}],
+            "mesos_config": {"path": scene.dir.path().join("mesos.json")},
+        });
+        scene.file("etc/all.json", &system.to_string());
+        scene.file("soa/web/marathon-c1.yaml", &format!("main: {instance}\n"));
+        let image = json!({"docker_image": "services-web:paasta-0123456789abcdef"});
+        let v1 = json!({"v1": {"web:paasta-c1.main": image}});
+        scene.file("soa/web/deployments.json", &v1.to_string());
+        scene
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        let file = self.dir.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        File::create(file).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// An app with a running task on each of these ports.
+    fn app(&self, id: &str, ports: &[u16]) {
+        let tasks: Vec<_> =
+            ports.iter().map(|port| Adopted::on("127.0.0.1", *port).alive(true)).collect();
+        let body = json!({
+            "id": id, "cmd": "run", "instances": ports.len(), "healthChecks": [{"path": "/"}],
+        });
+        self.marathon.change(|machine| machine.adopt(&body.to_string(), &tasks)).unwrap();
+    }
+
+    async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_paasta-master"));
+        command.current_dir(self.dir.path()).env("PAASTA_SYSTEM_CONFIG_DIR", "etc").args(arguments);
+        let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let Output { status, stdout, stderr } = ran.await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    }
+
+    async fn plan(&self) -> Value {
+        let (code, out, complaint) = self.run(&["plan", "web.main", "-d", "soa", "--json"]).await;
+        assert_eq!((code, complaint.as_str()), (0, ""));
+        serde_json::from_str(&out).unwrap()
+    }
+
+    async fn id(&self) -> String {
+        let (_, out, _) = self.run(&["render", "marathon", "web.main", "-d", "soa"]).await;
+        let rendered: Value = serde_json::from_str(&out).unwrap();
+        rendered["id"].as_str().unwrap().to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bounce_is_said_in_words_and_nothing_is_done() {
+    let scene = Scene::new("{instances: 2, bounce_method: brutal}").await;
+    let id = scene.id().await;
+    scene.app(OLD, &[31_000]);
+    let (code, out, complaint) = scene.run(&["plan", "web.main", "-d", "soa"]).await;
+    assert_eq!((code, complaint.as_str()), (0, ""));
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines[0], format!("web.main: brutal, 2 tasks wanted; {id} is not created yet"));
+    assert_eq!(lines[1], format!("  create {id} with 2 tasks"));
+    assert!(lines[2].starts_with(&format!("  drain {OLD}.")), "{out}");
+    assert!(lines[3].starts_with(&format!("  kill {OLD}.")), "{out}");
+    assert!(lines[3].ends_with(" on 127.0.0.1:31000"), "{out}");
+    assert_eq!((lines[4], lines.len()), (format!("  remove /{OLD}").as_str(), 5));
+    assert!(scene.marathon.calls().iter().all(|call| call.method == "GET"));
+    scene.file("soa/web/marathon-c1.yaml", "main: {instances: 0, bounce_method: gentle}\n");
+    let (code, _, complaint) = scene.run(&["plan", "web.main", "-d", "soa"]).await;
+    assert_eq!(code, 1);
+    let said = "error: web.main: bounce_method not recognized: gentle. Must be one of (";
+    assert!(complaint.starts_with(said), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hacheck_says_who_is_drained_and_who_may_go() {
+    let hacheck = Hacheck::new().unwrap();
+    let _running = hacheck.start(&[]).await.unwrap();
+    let port = hacheck.port.number;
+    let params = format!("{{hacheck_port: {port}, delay: 0}}");
+    let scene = Scene::new(&format!(
+        "{{instances: 2, drain_method: hacheck, drain_method_params: {params}}}"
+    ))
+    .await;
+    let id = scene.id().await;
+    scene.app(OLD, &[31_000, 31_001]);
+    scene.app(&id, &[32_000, 32_001]);
+    let plan = scene.plan().await;
+    let counts = |plan: &Value| {
+        ["undrain", "drain", "kill", "remove"].map(|key| plan[key].as_array().unwrap().len())
+    };
+    assert_eq!(counts(&plan), [0, 2, 0, 0], "{plan}");
+    for port in ["31000", "32000"] {
+        let marked = hacheck.run("hadown", &["-P", port, "-r", "test", "web.main"]).await.unwrap();
+        assert!(marked.status.success(), "{marked:?}");
+    }
+    let plan = scene.plan().await;
+    // The one that is down may go; the new one that is down comes back, and serves meanwhile as far as
+    // Marathon knows.
+    assert_eq!(counts(&plan), [1, 1, 1, 0], "{plan}");
+    assert_eq!(plan["exists"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_nobody_answers_for_the_tasks_nothing_is_killed() {
+    let scene =
+        Scene::new("{instances: 1, drain_method: hacheck, drain_method_params: {hacheck_port: 1}}")
+            .await;
+    let id = scene.id().await;
+    scene.app(OLD, &[31_000]);
+    scene.app(&id, &[32_000]);
+    let plan = scene.plan().await;
+    assert_eq!(plan["drain"].as_array().unwrap().len(), 1);
+    assert_eq!((&plan["kill"], &plan["remove"]), (&json!([]), &json!([])));
+}
