@@ -9,8 +9,9 @@ use std::{
 };
 
 use end_to_end::{
-    Hacheck, Marathon, MesosMaster,
+    Hacheck, Marathon, MesosMaster, eventually,
     marathon::{Adopted, Behaviour, Host, Script, Settings},
+    web,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -128,6 +129,12 @@ async fn hacheck_says_who_is_drained_and_who_may_go() {
     for port in ["31000", "32000"] {
         let marked = hacheck.run("hadown", &["-P", port, "-r", "test", "web.main"]).await.unwrap();
         assert!(marked.status.success(), "{marked:?}");
+        let path = format!("/spool/web.main/{port}/status");
+        eventually("hacheck has seen the mark", async || {
+            let asked = web::get(hacheck.port.number, &path).await.map_err(|e| e.to_string())?;
+            if asked.0 == 503 { Ok(()) } else { Err(asked.1) }
+        })
+        .await;
     }
     let plan = scene.plan().await;
     // The one that is down may go; the new one that is down comes back, and serves meanwhile as far as
