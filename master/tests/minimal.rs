@@ -5,7 +5,6 @@
 use std::{
     fs::{self, File},
     io::Write,
-    net::{Ipv4Addr, TcpListener},
     os::unix::fs::symlink,
     path::Path,
     process::{Command, Output},
@@ -14,6 +13,7 @@ use std::{
 use end_to_end::{
     Marathon, ZooKeeper,
     marathon::{Fault, Settings},
+    ports::Port,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -32,8 +32,9 @@ async fn marathon(apps: &[(&str, usize)]) -> Marathon {
 
 /// Nobody listens there.
 fn nobody() -> String {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+    // Kept until the end, so that no other test's server gets it.
+    let port = Box::leak(Box::new(Port::free().unwrap()));
+    format!("http://127.0.0.1:{}", port.number)
 }
 
 struct Host(TempDir);
