@@ -15,6 +15,7 @@ use paasta_master::{
     lock,
     log_line::LogLine,
     marathon::{Marathon, Shards},
+    zookeeper,
 };
 use soa_configs::{
     Cluster,
@@ -34,7 +35,6 @@ use crate::{Outcome, complain};
 const TO_STOP: Duration = Duration::from_secs(1);
 /// Until an app has left the list, and between two looks.
 const TO_GO: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
-const SESSION: Duration = Duration::from_secs(10);
 /// Events that are over when their instance is.
 const CHECKS: [&str; 2] = ["check_marathon_services_replication", "setup_marathon_job"];
 const REMOVED: &str = "This instance was removed and is no longer running";
@@ -53,17 +53,8 @@ Examples:
   paasta-master cleanup --dry-run
   paasta-master cleanup --kill-threshold 0.1")]
 pub(crate) struct Arguments {
-    /// Directory of soa-configs, with one directory for each service
-    #[arg(short = 'd', long, value_name = "DIR", default_value = tree::DEFAULT_DIR)]
-    soa_dir: PathBuf,
-
-    /// Remove nothing when more than this share of all apps is to be removed
-    #[arg(short = 't', long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
-    kill_threshold: f64,
-
-    /// Remove them however many they are
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    which: Which,
 
     /// Say what would be removed, and remove nothing
     #[arg(long)]
@@ -76,6 +67,17 @@ pub(crate) struct Arguments {
 #[derive(Parser)]
 #[command(name = "cleanup_marathon_jobs", version)]
 pub(crate) struct AsBefore {
+    #[command(flatten)]
+    which: Which,
+
+    /// Say what is removed
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// What counts as nobody's, and how much of it may go.
+#[derive(Args)]
+struct Which {
     /// Directory of soa-configs, with one directory for each service
     #[arg(short = 'd', long, value_name = "DIR", default_value = tree::DEFAULT_DIR)]
     soa_dir: PathBuf,
@@ -87,10 +89,6 @@ pub(crate) struct AsBefore {
     /// Remove them however many they are
     #[arg(short, long)]
     force: bool,
-
-    /// Say what is removed
-    #[arg(short, long)]
-    verbose: bool,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -101,30 +99,23 @@ fn share(text: &str) -> Result<f64, String> {
 /// # Errors
 /// When a Marathon or ZooKeeper does not answer, or too much would be removed.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    clean(arguments, true)
+    clean(&arguments.which, arguments.dry_run, true)
 }
 
 /// # Errors
 /// See [`run`].
-pub(crate) fn run_as_before(arguments: AsBefore) -> anyhow::Result<Outcome> {
-    let AsBefore { soa_dir, kill_threshold, force, verbose } = arguments;
-    clean(&Arguments { soa_dir, kill_threshold, force, dry_run: false }, verbose)
+pub(crate) fn run_as_before(arguments: &AsBefore) -> anyhow::Result<Outcome> {
+    clean(&arguments.which, false, arguments.verbose)
 }
 
-fn clean(arguments: &Arguments, tells: bool) -> anyhow::Result<Outcome> {
+fn clean(which: &Which, dry_run: bool, tells: bool) -> anyhow::Result<Outcome> {
     let settings = crate::settings()?;
-    let cluster = match settings.cluster() {
-        Ok(cluster) => cluster.clone(),
-        Err(error) => {
-            complain(&error.to_string());
-            return Ok(Outcome::Usage);
-        }
-    };
-    let mut documents = Documents::new(&arguments.soa_dir);
+    let Some(cluster) = crate::own_cluster(&settings) else { return Ok(Outcome::Usage) };
+    let mut documents = Documents::new(&which.soa_dir);
     documents.refresh()?;
     let cleaner = Cleaner { documents, settings, cluster, tells };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(cleaner.run(arguments))
+    runtime.block_on(cleaner.run(which, dry_run))
 }
 
 struct Cleaner {
@@ -136,7 +127,7 @@ struct Cleaner {
 }
 
 impl Cleaner {
-    async fn run(&self, arguments: &Arguments) -> anyhow::Result<Outcome> {
+    async fn run(&self, which: &Which, dry_run: bool) -> anyhow::Result<Outcome> {
         let shards = Shards::of(&self.settings);
         let mut listed = Vec::new();
         for server in shards.all() {
@@ -147,11 +138,11 @@ impl Cleaner {
         for id in &found.foreign {
             complain(&format!("{id} is no instance of a service; it is left alone"));
         }
-        if !arguments.force {
-            found.within(arguments.kill_threshold)?;
+        if !which.force {
+            found.within(which.kill_threshold)?;
         }
         let Stale { apps, .. } = found;
-        if arguments.dry_run {
+        if dry_run {
             for (id, _) in &apps {
                 self.tell(&format!("would remove {id}"))?;
             }
@@ -160,7 +151,7 @@ impl Cleaner {
         if apps.is_empty() {
             return Ok(Outcome::Complete);
         }
-        let zookeeper = connect(self.settings.zookeeper()?).await?;
+        let zookeeper = zookeeper::connect(self.settings.zookeeper()?).await?;
         let mut outcome = Outcome::Complete;
         for (id, job) in apps {
             let has = |(_, apps): &&(Marathon<'_>, Vec<_>)| {
@@ -274,12 +265,4 @@ async fn take_away(marathon: Marathon<'_>, id: &str) -> anyhow::Result<()> {
         time::sleep(pause).await;
     }
     Ok(())
-}
-
-async fn connect(hosts: &str) -> anyhow::Result<Client> {
-    let connector = Client::connector().with_session_timeout(SESSION).with_fail_eagerly();
-    let connected =
-        time::timeout(SESSION, connector.with_connection_timeout(SESSION).connect(hosts));
-    let late = || format!("ZooKeeper at {hosts} does not answer within {} s", SESSION.as_secs());
-    connected.await.with_context(late)?.with_context(|| format!("ZooKeeper at {hosts}"))
 }

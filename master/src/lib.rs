@@ -17,3 +17,4 @@ pub mod scaled;
 pub mod step;
 pub mod url_format;
 pub mod work;
+pub mod zookeeper;

@@ -43,8 +43,11 @@ impl<'l> LogLine<'l> {
         message: &'l str,
         now: Timestamp,
     ) -> Self {
-        let timestamp = timestamp(now);
-        Self { cluster, component: "deploy", instance, level: "event", message, service, timestamp }
+        Self {
+            component: "deploy",
+            level: "event",
+            ..Self::of_monitoring(cluster, service, instance, message, now)
+        }
     }
 
     /// A line of a check.

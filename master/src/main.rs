@@ -4,6 +4,7 @@ mod clean;
 mod generate;
 mod instances;
 mod minimal;
+mod of_instance;
 mod planning;
 mod render;
 mod replicate;
@@ -20,7 +21,10 @@ use std::{
 use clap::{Parser, Subcommand};
 use generate::{OfAll, OfService};
 use instances::AsBefore;
-use soa_configs::paasta::{self, Settings};
+use soa_configs::{
+    Cluster,
+    paasta::{self, Settings},
+};
 
 /// What soa-configs ask of Marathon and Chronos in this cluster.
 #[derive(Parser)]
@@ -79,7 +83,7 @@ fn run() -> anyhow::Result<Outcome> {
         Some("check_marathon_services_replication") => {
             replicate::run_as_before(&replicate::AsBefore::parse())
         }
-        Some("cleanup_marathon_jobs") => clean::run_as_before(clean::AsBefore::parse()),
+        Some("cleanup_marathon_jobs") => clean::run_as_before(&clean::AsBefore::parse()),
         Some("generate_deployments_for_service") => generate::run_as_before(OfService::parse()),
         Some("generate_all_deployments") => generate::run_as_before(OfAll::parse()),
         Some("list_marathon_service_instances") => instances::run(&AsBefore::parse().into()),
@@ -107,6 +111,12 @@ fn settings() -> anyhow::Result<Settings> {
         complain(&problem.message);
     }
     Ok(Settings::read(&system, &dir)?)
+}
+
+/// The cluster of this host. `None`: it is not known, and that was said.
+fn own_cluster(settings: &Settings) -> Option<Cluster> {
+    let cluster = settings.cluster().map_err(|error| complain(&error.to_string()));
+    cluster.ok().cloned()
 }
 
 /// The reader of a pipe, such as `head`, has seen enough.

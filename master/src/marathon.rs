@@ -8,14 +8,10 @@ use std::time::Duration;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
-use jiff::Timestamp;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _},
-};
+use serde::{Deserialize, de::DeserializeOwned};
 use soa_configs::paasta::MarathonServer;
 
-use self::running::RunningApp;
+use self::running::{RunningApp, Task};
 use crate::http::{self, Failure, Question};
 
 pub use shards::{NoShard, Shards};
@@ -34,31 +30,6 @@ pub struct Listed {
     pub id: String,
     /// How many tasks it is to have.
     pub instances: i64,
-}
-
-/// A task that Marathon has.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Task {
-    /// With its leading slash.
-    pub app_id: String,
-    /// `None`: it has not started.
-    #[serde(default, deserialize_with = "moment")]
-    pub started_at: Option<Timestamp>,
-    #[serde(default)]
-    pub health_check_results: Vec<HealthResult>,
-}
-
-fn moment<'de, D: Deserializer<'de>>(given: D) -> Result<Option<Timestamp>, D::Error> {
-    let text = Option::<String>::deserialize(given)?;
-    text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
-}
-
-/// What a health check found last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub struct HealthResult {
-    #[serde(default)]
-    pub alive: bool,
 }
 
 /// Why a group of servers did not answer as it should.

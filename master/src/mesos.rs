@@ -6,11 +6,11 @@ use hyper::{Method, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time;
-use zookeeper_client::Client;
 
 use crate::{
     http::{self, Failure, Question},
     replication::Agent,
+    zookeeper::{self, Unconnected},
 };
 
 /// As PaaSTA waits, twice.
@@ -35,6 +35,8 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    #[error(transparent)]
+    Unconnected(#[from] Unconnected),
     #[error("ZooKeeper at {hosts}")]
     ZooKeeper {
         hosts: String,
@@ -83,9 +85,7 @@ async fn elected(master: &str) -> Result<String, Error> {
     let Some(hosts) = master.strip_prefix("zk://") else { return Ok(master.to_owned()) };
     let failed = |source| Error::ZooKeeper { hosts: hosts.to_owned(), source };
     let late = || failed(zookeeper_client::Error::Timeout);
-    let connector = Client::connector().with_session_timeout(PATIENCE).with_fail_eagerly();
-    let connecting = time::timeout(PATIENCE, connector.connect(hosts));
-    let client = connecting.await.map_err(|_| late())?.map_err(failed)?;
+    let client = zookeeper::connect(hosts).await?;
     let asked = async {
         let names = client.list_children("/").await?;
         let number = |name: &String| name.rsplit('_').next()?.parse::<u64>().ok();

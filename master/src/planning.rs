@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     net::IpAddr,
-    path::PathBuf,
     time::Duration,
 };
 
@@ -32,17 +31,18 @@ use paasta_master::{
 };
 use serde_json::{Value, json};
 use soa_configs::{
-    Cluster,
-    documents::{Documents, ServiceDocuments},
+    documents::ServiceDocuments,
     ids::JobId,
     json as exact,
-    load::{self, Deployment, Instance, Kind},
+    load::{Deployment, Instance},
     marathon::MarathonConfig,
     paasta::Settings,
-    tree,
 };
 
-use crate::{Outcome, complain};
+use crate::{
+    Outcome, complain,
+    of_instance::{Found, OfInstance},
+};
 
 /// As PaaSTA waits for HAProxy's statistics.
 const OF_HAPROXY: Duration = Duration::from_secs(1);
@@ -61,18 +61,8 @@ Examples:
   paasta-master plan web.main
   paasta-master plan web.main -d ./yelpsoa-configs --json | jq .drain")]
 pub(crate) struct Arguments {
-    /// The instance, as SERVICE.INSTANCE
-    #[arg(value_name = "SERVICE.INSTANCE")]
-    name: String,
-
-    /// Directory of soa-configs, with one directory for each service
-    #[arg(short = 'd', long, value_name = "DIR", default_value = tree::DEFAULT_DIR)]
-    soa_dir: PathBuf,
-
-    /// Cluster of the instance [default: `cluster` in /etc/paasta/*.json, or in the directory named by
-    /// PAASTA_SYSTEM_CONFIG_DIR]
-    #[arg(short, long)]
-    cluster: Option<Cluster>,
+    #[command(flatten)]
+    of: OfInstance,
 
     /// Print one JSON object
     #[arg(long)]
@@ -82,25 +72,14 @@ pub(crate) struct Arguments {
 /// # Errors
 /// When the instance makes no app, or Marathon or Mesos does not answer.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Ok(JobId { service, instance, .. }) = JobId::parse(&arguments.name) else {
-        complain(&format!("`{}` is not SERVICE.INSTANCE", arguments.name));
+    let Some(Found { settings, files, instance }) = arguments.of.find()? else {
         return Ok(Outcome::Usage);
     };
-    let settings = crate::settings()?;
-    let Some(cluster) = arguments.cluster.as_ref().or(settings.cluster().ok()) else {
-        complain("the cluster is not known\n\nName it with --cluster NAME.");
-        return Ok(Outcome::Usage);
-    };
-    let mut documents = Documents::new(&arguments.soa_dir);
-    documents.refresh_service(&service);
-    let nothing = ServiceDocuments::default();
-    let files = documents.service(&service).unwrap_or(&nothing);
-    let loaded = load::instance(files, Kind::Marathon, &service, &instance, cluster);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let planned = loaded
+    let planned = instance
         .map_err(anyhow::Error::from)
-        .and_then(|instance| runtime.block_on(plan(files, &instance, &settings, arguments.json)));
-    let text = planned.with_context(|| arguments.name.clone())?;
+        .and_then(|instance| runtime.block_on(plan(&files, &instance, &settings, arguments.json)));
+    let text = planned.with_context(|| arguments.of.name.clone())?;
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Outcome::Complete)
 }

@@ -1,25 +1,17 @@
 //! `paasta-master render`: what would be sent for one instance.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use paasta_master::app::{App, Given};
 use serde_json::Value;
-use soa_configs::{
-    Cluster,
-    documents::{Documents, ServiceDocuments},
-    ids::JobId,
-    json,
-    load::{self, Deployment, Kind},
-    paasta::Settings,
-    tree,
-};
+use soa_configs::{json, load::Deployment};
 
-use crate::{Outcome, complain};
+use crate::{
+    Outcome,
+    of_instance::{Found, OfInstance},
+};
 
 /// Print what would be sent for one instance, and send nothing.
 #[derive(Args)]
@@ -48,18 +40,8 @@ Examples:
   diff <(paasta-master render marathon web.main -d old --hash-input) \\
        <(paasta-master render marathon web.main -d new --hash-input)")]
 struct Marathon {
-    /// The instance, as SERVICE.INSTANCE
-    #[arg(value_name = "SERVICE.INSTANCE")]
-    name: String,
-
-    /// Directory of soa-configs, with one directory for each service
-    #[arg(short = 'd', long, value_name = "DIR", default_value = tree::DEFAULT_DIR)]
-    soa_dir: PathBuf,
-
-    /// Cluster of the instance [default: `cluster` in /etc/paasta/*.json, or in the directory named by
-    /// PAASTA_SYSTEM_CONFIG_DIR]
-    #[arg(short, long)]
-    cluster: Option<Cluster>,
+    #[command(flatten)]
+    of: OfInstance,
 
     /// For an autoscaled instance, the count that the autoscaler wanted [default: max_instances, as when
     /// it has not written one yet]
@@ -75,26 +57,14 @@ struct Marathon {
 /// When the instance makes no app, or standard output cannot be written.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let What::Marathon(arguments) = &arguments.what;
-    let Ok(JobId { service, instance, .. }) = JobId::parse(&arguments.name) else {
-        complain(&format!("`{}` is not SERVICE.INSTANCE", arguments.name));
-        return Ok(Outcome::Usage);
-    };
-    let settings = crate::settings()?;
-    let Some(cluster) = arguments.cluster.as_ref().or(settings.cluster().ok()) else {
-        let missing = settings.cluster().err().map(|error| error.to_string()).unwrap_or_default();
-        complain(&format!("{missing}\n\nName the cluster with --cluster NAME."));
-        return Ok(Outcome::Usage);
-    };
-    let mut documents = Documents::new(&arguments.soa_dir);
-    documents.refresh_service(&service);
-    let nothing = ServiceDocuments::default();
-    let files = documents.service(&service).unwrap_or(&nothing);
-    let app = app(files, &service, &instance, cluster, &settings, arguments.instances)
-        .with_context(|| format!("{} in {}", arguments.name, arguments.soa_dir.display()))?;
+    let Some(found) = arguments.of.find()? else { return Ok(Outcome::Usage) };
+    let OfInstance { name, soa_dir, .. } = &arguments.of;
+    let app = app(found, arguments.instances)
+        .with_context(|| format!("{name} in {}", soa_dir.display()))?;
     let text = if arguments.hash_input {
         format!("{}\n", app.hash_input)
     } else {
-        let body = app.request().with_context(|| arguments.name.clone())?;
+        let body = app.request().with_context(|| name.clone())?;
         let body: Value = serde_json::from_str(&json::canonical(&body)?)?;
         format!("{:#}\n", serde_json::json!({"id": app.id, "app": body}))
     };
@@ -102,16 +72,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Complete)
 }
 
-fn app(
-    files: &ServiceDocuments,
-    service: &str,
-    instance: &str,
-    cluster: &Cluster,
-    settings: &Settings,
-    scaled: Option<i64>,
-) -> anyhow::Result<App> {
-    let instance = load::instance(files, Kind::Marathon, service, instance, cluster)?;
-    let deployment = Deployment::v1(files, &instance)?;
-    let given = Given { files, instance: &instance, deployment: &deployment, settings, scaled };
-    Ok(App::make(given)?)
+fn app(found: Found, scaled: Option<i64>) -> anyhow::Result<App> {
+    let Found { settings, files, instance } = found;
+    let instance = instance?;
+    let deployment = Deployment::v1(&files, &instance)?;
+    let (settings, files, instance, deployment) = (&settings, &files, &instance, &deployment);
+    Ok(App::make(Given { files, instance, deployment, settings, scaled })?)
 }

@@ -15,7 +15,7 @@ use paasta_master::{
     events::{Check, Event},
     http::{self, Question},
     log_line::LogLine,
-    marathon::{Marathon, Shards, Task},
+    marathon::{Marathon, Shards, running::Task},
     mesos,
     replication::{self, Agent, Asked, Finding, by_location, by_tasks},
     scaled::Counts,
@@ -91,13 +91,7 @@ pub(crate) fn run_as_before(arguments: &AsBefore) -> anyhow::Result<Outcome> {
 
 fn check(soa_dir: &std::path::Path, tells: bool, sends: bool) -> anyhow::Result<Outcome> {
     let settings = crate::settings()?;
-    let cluster = match settings.cluster() {
-        Ok(cluster) => cluster.clone(),
-        Err(error) => {
-            complain(&error.to_string());
-            return Ok(Outcome::Usage);
-        }
-    };
+    let Some(cluster) = crate::own_cluster(&settings) else { return Ok(Outcome::Usage) };
     let mut documents = Documents::new(soa_dir);
     documents.refresh()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -14,7 +14,7 @@ use soa_configs::{
 
 use crate::{
     events::{Status, lookup},
-    marathon::Task,
+    marathon::running::Task,
 };
 
 /// Younger tasks do not count yet.
@@ -124,7 +124,7 @@ pub fn by_tasks(asked: &Asked, available: u64) -> Finding {
 #[must_use]
 pub fn counts(task: &Task, now: Timestamp) -> bool {
     let is_settled = task.started_at.is_some_and(|at| now.duration_since(at) > SETTLED);
-    is_settled && task.health_check_results.iter().all(|result| result.alive)
+    is_settled && task.alive.iter().all(|alive| *alive)
 }
 
 /// How many servers of a backend are up, in HAProxy's statistics. `None`: these are none.

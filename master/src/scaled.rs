@@ -5,19 +5,16 @@ use std::time::Duration;
 use tokio::time;
 use zookeeper_client::{Client, Error as Refused};
 
-/// Of a connection, and of each answer.
+use crate::zookeeper::{self, Unconnected};
+
+/// Of each answer.
 const PATIENCE: Duration = Duration::from_secs(15);
-const SESSION: Duration = Duration::from_secs(10);
 
 /// Why a count is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("ZooKeeper at {hosts}")]
-    Connect {
-        hosts: String,
-        #[source]
-        source: Refused,
-    },
+    #[error(transparent)]
+    Connect(#[from] Unconnected),
     #[error("ZooKeeper at {hosts} does not answer within {} s", PATIENCE.as_secs())]
     Late { hosts: String },
     #[error("{path} in ZooKeeper")]
@@ -43,13 +40,7 @@ impl Counts {
     /// # Errors
     /// When no server of it can be reached in 15 s.
     pub async fn connect(hosts: &str) -> Result<Self, Error> {
-        let mut connector = Client::connector();
-        connector = connector.with_session_timeout(SESSION).with_connection_timeout(SESSION);
-        let connected = time::timeout(PATIENCE, connector.with_fail_eagerly().connect(hosts)).await;
-        let late = || Error::Late { hosts: hosts.to_owned() };
-        let client = connected
-            .map_err(|_| late())?
-            .map_err(|source| Error::Connect { hosts: hosts.to_owned(), source })?;
+        let client = zookeeper::connect(hosts).await?;
         Ok(Self { client, hosts: hosts.to_owned() })
     }
 

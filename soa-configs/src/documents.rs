@@ -142,6 +142,12 @@ impl Documents {
         self.services.get(name)
     }
 
+    /// One service, without the others. Of one that is not there nothing is known.
+    #[must_use]
+    pub fn into_service(mut self, name: &str) -> ServiceDocuments {
+        self.services.remove(name).unwrap_or_default()
+    }
+
     /// Files that are broken now; what they said before still counts.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.services.values().flat_map(ServiceDocuments::problems)

@@ -1,4 +1,4 @@
-//! What Marathon says of apps and tasks, as far as a bounce needs it (marathon-sync.md §22).
+//! What Marathon says of apps and tasks, as far as bounces and checks need it (marathon-sync.md §22).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
@@ -23,6 +23,8 @@ pub struct RunningApp {
 #[serde(rename_all = "camelCase")]
 pub struct Task {
     pub id: String,
+    /// With its leading `/`.
+    pub app_id: String,
     /// Name or address of the host it runs on.
     pub host: String,
     /// Of the host. The first one is what marks and proxies know it by.

@@ -1,6 +1,6 @@
 //! Instances that make no app, or one that the client would not send.
 
-use std::{fs, io::Write, path::Path};
+use std::path::Path;
 
 use paasta_master::app::{App, AppError, Given, InvalidRequest};
 use serde_json::Value;
@@ -12,33 +12,6 @@ use soa_configs::{
 };
 
 use crate::cases;
-
-fn write(file: &Path, text: &str) {
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::File::create(file).unwrap().write_all(text.as_bytes()).unwrap();
-}
-
-/// Writes the files of a case.
-fn lay_out(file: &Value, case: &Value, dir: &Path) {
-    let mut system = file["base_etc_paasta"].as_object().unwrap().clone();
-    system.extend(case["etc"].as_object().cloned().unwrap_or_default());
-    for key in case["etc_without"].as_array().into_iter().flatten() {
-        system.remove(key.as_str().unwrap());
-    }
-    write(&dir.join("etc/all.json"), &Value::Object(system).to_string());
-    let service = dir.join("soa").join(case["service"].as_str().unwrap());
-    let files = case["files"].as_object().unwrap();
-    for (name, content) in files {
-        let plain = content.as_str().map(str::to_owned);
-        write(&service.join(name), &plain.unwrap_or_else(|| content.to_string()));
-    }
-    let without = case["no_deployments"].as_bool() == Some(true);
-    if !without && !files.contains_key("deployments.json") {
-        let default = file["default_deployments_for_svc_main"].to_string();
-        let of = format!("\"{}:", case["service"].as_str().unwrap());
-        write(&service.join("deployments.json"), &default.replace("\"svc:", &of));
-    }
-}
 
 /// Stage and class of the first fault, and its message; `None`: there is none.
 fn outcome(case: &Value, dir: &Path) -> Option<(&'static str, &'static str, String)> {
@@ -120,7 +93,7 @@ fn golden_bad_configurations_fail_at_the_same_stage_for_the_same_reason() {
             continue;
         }
         let dir = tempfile::tempdir().unwrap();
-        lay_out(&file, case, dir.path());
+        cases::lay_out(&file, case, dir.path());
         let ours = outcome(case, dir.path());
         let wanted = expected["kind"].as_str().map(|kind| (stage, kind));
         if ours.as_ref().map(|(stage, kind, _)| (*stage, *kind)) != wanted {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, io::Write, path::Path};
 use jiff::{SignedDuration, Timestamp};
 use paasta_master::{
     events::{Check, Event},
-    marathon::{HealthResult, Task},
+    marathon::running::Task,
     replication::{self, Agent, Asked, by_location, by_tasks},
 };
 use serde_json::Value;
@@ -85,12 +85,16 @@ fn healthy(case: &Value) -> u64 {
     let task = |given: &Value| Task {
         app_id: given["appId"].as_str().unwrap_or("/svc.main.gita.configb").to_owned(),
         started_at: given["age"].as_i64().map(|age| now - SignedDuration::from_secs(age)),
-        health_check_results: given["alive"]
+        alive: given["alive"]
             .as_array()
             .into_iter()
             .flatten()
-            .map(|alive| HealthResult { alive: alive.as_bool().unwrap() })
+            .map(|alive| alive.as_bool().unwrap())
             .collect(),
+        id: "t".to_owned(),
+        host: "localhost".to_owned(),
+        ports: Vec::new(),
+        state: "TASK_RUNNING".to_owned(),
     };
     let tasks = case["tasks"].as_array().unwrap().iter().map(task);
     let ours = tasks.filter(|task| JobId::matches("svc", "main", &task.app_id));

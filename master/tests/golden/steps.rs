@@ -69,6 +69,7 @@ fn load(case: &Value) -> Loaded {
 fn app(given: &Value, id: &str, now: Timestamp) -> RunningApp {
     let task = |(number, task): (usize, &Value)| Task {
         id: format!("{}.t{number}", id.trim_start_matches('/')),
+        app_id: id.to_owned(),
         host: task["host"].as_str().unwrap_or("localhost").to_owned(),
         ports: vec![task["port"].as_u64().unwrap().try_into().unwrap()],
         state: task["state"].as_str().unwrap_or("TASK_RUNNING").to_owned(),

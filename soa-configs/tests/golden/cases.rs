@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -32,4 +33,32 @@ pub(crate) fn list(value: &Value) -> &[Value] {
 /// Fails with all differences at once.
 pub(crate) fn assert_none(wrong: &[String]) {
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Writes a file, and the directories above it.
+pub(crate) fn write(file: &Path, text: &str) {
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::File::create(file).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+/// Writes the system configuration and the service of a case of `marathon/errors`.
+pub(crate) fn lay_out(file: &Value, case: &Value, dir: &Path) {
+    let mut system = file["base_etc_paasta"].as_object().unwrap().clone();
+    system.extend(case["etc"].as_object().cloned().unwrap_or_default());
+    for key in case["etc_without"].as_array().into_iter().flatten() {
+        system.remove(key.as_str().unwrap());
+    }
+    write(&dir.join("etc/all.json"), &Value::Object(system).to_string());
+    let service = dir.join("soa").join(case["service"].as_str().unwrap());
+    let files = case["files"].as_object().unwrap();
+    for (name, content) in files {
+        let plain = content.as_str().map(str::to_owned);
+        write(&service.join(name), &plain.unwrap_or_else(|| content.to_string()));
+    }
+    let without = case["no_deployments"].as_bool() == Some(true);
+    if !without && !files.contains_key("deployments.json") {
+        let default = file["default_deployments_for_svc_main"].to_string();
+        let of = format!("\"{}:", case["service"].as_str().unwrap());
+        write(&service.join("deployments.json"), &default.replace("\"svc:", &of));
+    }
 }

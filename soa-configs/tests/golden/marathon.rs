@@ -112,7 +112,7 @@ fn golden_system_configurations_are_merged_as_paasta_does() {
         for (name, entry) in get(case, "files").as_map().unwrap().texts() {
             let plain = entry.value.as_text().map(str::to_owned);
             let text = plain.unwrap_or_else(|| json::canonical(&entry.value).unwrap());
-            write(&dir.path().join(name), &text);
+            cases::write(&dir.path().join(name), &text);
         }
         let merged = paasta::load(dir.path()).unwrap().unwrap().merged;
         // The order of keys within a file was lost when the case was written.
@@ -120,11 +120,6 @@ fn golden_system_configurations_are_merged_as_paasta_does() {
             (json::canonical(&Node::made(merged)), json::canonical(get(case, "expected")));
         assert_eq!(ours, theirs);
     }
-}
-
-fn write(file: &Path, text: &str) {
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::io::Write::write_all(&mut fs::File::create(file).unwrap(), text.as_bytes()).unwrap();
 }
 
 /// One app as it was recorded, and what we load for it.
@@ -342,7 +337,7 @@ fn golden_bad_configurations_are_refused_for_the_same_reason() {
         }
         compared += 1;
         let dir = tempfile::tempdir().unwrap();
-        lay_out(&file, case, dir.path());
+        cases::lay_out(&file, case, dir.path());
         let ours = outcome(case, dir.path());
         let (stage, kind) = (expected["stage"].as_str().unwrap(), expected["kind"].as_str());
         let wanted = kind.map(|kind| (stage, kind));
@@ -368,25 +363,4 @@ fn golden_bad_configurations_are_refused_for_the_same_reason() {
     }
     assert!(compared > 0, "there are no cases");
     cases::assert_none(&wrong);
-}
-
-/// Writes the files of a case.
-fn lay_out(file: &Value, case: &Value, dir: &Path) {
-    let mut system = file["base_etc_paasta"].as_object().unwrap().clone();
-    system.extend(case["etc"].as_object().cloned().unwrap_or_default());
-    for key in case["etc_without"].as_array().into_iter().flatten() {
-        system.remove(key.as_str().unwrap());
-    }
-    write(&dir.join("etc/all.json"), &Value::Object(system).to_string());
-    let service = dir.join("soa").join(case["service"].as_str().unwrap());
-    let files = case["files"].as_object().unwrap();
-    for (name, content) in files {
-        let plain = content.as_str().map(str::to_owned);
-        write(&service.join(name), &plain.unwrap_or_else(|| content.to_string()));
-    }
-    let without = case["no_deployments"].as_bool() == Some(true);
-    if !without && !files.contains_key("deployments.json") {
-        let default = &file["default_deployments_for_svc_main"];
-        write(&service.join("deployments.json"), &default.to_string());
-    }
 }
