@@ -3,26 +3,25 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{
-    fs::{self, File},
-    io::{Read, Write},
+    fs,
+    io::Read,
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::symlink,
     path::PathBuf,
-    process::{Command, Output},
 };
 
 use end_to_end::{
-    Marathon, ZooKeeper,
+    Marathon, Place, ZooKeeper,
     marathon::{Fault, Settings},
+    place::Ended,
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use zookeeper_client::{Acls, CreateMode};
 
 const STALE: &str = "web.gone--for--good.git1.config1";
 
 struct Scene {
-    dir: TempDir,
+    place: Place,
     marathon: Marathon,
     zookeeper: ZooKeeper,
     sensu: TcpListener,
@@ -38,8 +37,8 @@ impl Scene {
         }
         let zookeeper = ZooKeeper::start().await.unwrap();
         let sensu = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let scene = Self { dir, marathon, zookeeper, sensu };
+        let place = Place::new().unwrap();
+        let scene = Self { place, marathon, zookeeper, sensu };
         let system = json!({
             "cluster": "c1",
             "zookeeper": scene.zookeeper.hosts(),
@@ -47,7 +46,7 @@ impl Scene {
             "sensu_host": "127.0.0.1",
             "sensu_port": scene.sensu.local_addr().unwrap().port(),
             "log_writer": {"driver": "file", "options": {
-                "path_format": format!("{}/{{service}}.log", scene.dir.path().display()),
+                "path_format": format!("{}/{{service}}.log", scene.place.path().display()),
             }},
         });
         scene.file("etc/all.json", &system.to_string());
@@ -57,21 +56,14 @@ impl Scene {
     }
 
     fn file(&self, name: &str, text: &str) {
-        let file = self.dir.path().join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        File::create(file).unwrap().write_all(text.as_bytes()).unwrap();
+        self.place.file(name, text).unwrap();
     }
 
-    async fn run_as(&self, program: PathBuf, arguments: &[&str]) -> (i32, String, String) {
-        let mut command = Command::new(program);
-        command.current_dir(self.dir.path()).env("PAASTA_SYSTEM_CONFIG_DIR", "etc").args(arguments);
-        let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
-        let Output { status, stdout, stderr } = ran.await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
+    async fn run_as(&self, program: PathBuf, arguments: &[&str]) -> Ended {
+        self.place.run(program, arguments).await.unwrap()
     }
 
-    async fn cleanup(&self, arguments: &[&str]) -> (i32, String, String) {
+    async fn cleanup(&self, arguments: &[&str]) -> Ended {
         let all: Vec<&str> = ["cleanup", "-d", "soa"].iter().chain(arguments).copied().collect();
         self.run_as(env!("CARGO_BIN_EXE_paasta-master").into(), &all).await
     }
@@ -95,7 +87,7 @@ impl Scene {
     }
 }
 
-fn said(lines: &str) -> (i32, String, String) {
+fn said(lines: &str) -> Ended {
     (0, lines.to_owned(), String::new())
 }
 
@@ -115,7 +107,7 @@ async fn apps_of_nobody_are_removed_and_people_are_told() {
         let told = json!([event["status"], event["team"], event["source"], event["alert_after"]]);
         assert_eq!(told, json!([0, "search", "paasta-c1", 300]));
     }
-    let line = fs::read_to_string(scene.dir.path().join("web.log")).unwrap();
+    let line = fs::read_to_string(scene.place.path().join("web.log")).unwrap();
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["message"], format!("Deleted stale marathon job that looks lost: {STALE}"));
     assert_eq!(line["instance"], "gone_for_good");
@@ -127,12 +119,12 @@ async fn apps_of_nobody_are_removed_and_people_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_checkout_removes_nothing_unless_somebody_insists() {
     let scene = Scene::new(&["web.main.git0.config0", "api.main.git0.config0"]).await;
-    fs::remove_file(scene.dir.path().join("soa/web/marathon-c1.yaml")).unwrap();
+    fs::remove_file(scene.place.path().join("soa/web/marathon-c1.yaml")).unwrap();
     let (code, out, complaint) = scene.cleanup(&[]).await;
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(complaint.starts_with("error: 2 of 2 apps are of no instance"), "{complaint}");
     assert_eq!(scene.changes(), [""; 0]);
-    let link = scene.dir.path().join("cleanup_marathon_jobs");
+    let link = scene.place.path().join("cleanup_marathon_jobs");
     symlink(env!("CARGO_BIN_EXE_paasta-master"), &link).unwrap();
     scene.file("etc/z.json", r#"{"sensu_host": null, "log_writer": {"driver": "null"}}"#);
     assert_eq!(scene.run_as(link, &["-d", "soa", "--force"]).await, said(""));

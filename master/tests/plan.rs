@@ -2,24 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    process::{Command, Output},
-};
-
 use end_to_end::{
-    Hacheck, Marathon, MesosMaster, eventually,
+    Hacheck, Marathon, MesosMaster, Place, eventually,
     marathon::{Adopted, Behaviour, Host, Script, Settings},
+    place::Ended,
     web,
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 const OLD: &str = "web.main.gitold.configold";
 
 struct Scene {
-    dir: TempDir,
+    place: Place,
     marathon: Marathon,
     mesos: MesosMaster,
 }
@@ -32,13 +26,13 @@ impl Scene {
         let settings = Settings { hosts: hosts.clone(), script, ..Settings::default() };
         let marathon = Marathon::start(settings).await.unwrap();
         let mesos = MesosMaster::start(&hosts).await.unwrap();
-        let scene = Self { dir: tempfile::tempdir().unwrap(), marathon, mesos };
+        let scene = Self { place: Place::new().unwrap(), marathon, mesos };
         let config = json!({"profile": "default", "default": {"master": scene.mesos.leader()}});
         scene.file("mesos.json", &config.to_string());
         let system = json!({
             "cluster": "c1", "docker_registry": "reg.example.net", "volumes": [],
             "marathon_servers": [{"url": [scene.marathon.url()], "user": "u", "password": "p"}],
-            "mesos_config": {"path": scene.dir.path().join("mesos.json")},
+            "mesos_config": {"path": scene.place.path().join("mesos.json")},
         });
         scene.file("etc/all.json", &system.to_string());
         scene.file("soa/web/marathon-c1.yaml", &format!("main: {instance}\n"));
@@ -49,9 +43,7 @@ impl Scene {
     }
 
     fn file(&self, name: &str, text: &str) {
-        let file = self.dir.path().join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        File::create(file).unwrap().write_all(text.as_bytes()).unwrap();
+        self.place.file(name, text).unwrap();
     }
 
     /// An app with a running task on each of these ports.
@@ -64,13 +56,8 @@ impl Scene {
         self.marathon.change(|machine| machine.adopt(&body.to_string(), &tasks)).unwrap();
     }
 
-    async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_paasta-master"));
-        command.current_dir(self.dir.path()).env("PAASTA_SYSTEM_CONFIG_DIR", "etc").args(arguments);
-        let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
-        let Output { status, stdout, stderr } = ran.await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
+    async fn run(&self, arguments: &[&str]) -> Ended {
+        self.place.run(env!("CARGO_BIN_EXE_paasta-master"), arguments).await.unwrap()
     }
 
     async fn plan(&self) -> Value {

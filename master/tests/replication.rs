@@ -4,27 +4,27 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{
-    fs::{self, File},
-    io::{Read, Write},
+    fs,
+    io::Read,
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::symlink,
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use end_to_end::{
-    Marathon, MesosMaster, eventually,
+    Marathon, MesosMaster, Place, eventually,
     marathon::{Adopted, Behaviour, Host, Script, Settings},
+    place::Ended,
     ports::Port,
     web,
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 const YAML: &str = "main: {instances: 4, replication_threshold: 60}\nidle: {}\n";
 
 struct Scene {
-    dir: TempDir,
+    place: Place,
     hosts: Vec<Host>,
     statistics: Port,
     marathon: Marathon,
@@ -58,7 +58,7 @@ impl Scene {
         let tasks = [true, false].map(|alive| Adopted::on(&hosts[0].name, 31_000).alive(alive));
         marathon.change(|machine| machine.adopt(&app.to_string(), &tasks)).unwrap();
         let scene = Self {
-            dir: tempfile::tempdir().unwrap(),
+            place: Place::new().unwrap(),
             mesos: MesosMaster::start(&hosts).await.unwrap(),
             hosts,
             statistics: Port::free().unwrap(),
@@ -76,12 +76,12 @@ impl Scene {
         let system = json!({
             "cluster": "c1",
             "marathon_servers": [{"url": [self.marathon.url()], "user": "u", "password": "p"}],
-            "mesos_config": {"path": self.dir.path().join("mesos.json")},
+            "mesos_config": {"path": self.place.path().join("mesos.json")},
             "synapse_port": self.statistics.number,
             "sensu_host": "127.0.0.1",
             "sensu_port": self.sensu.local_addr().unwrap().port(),
             "log_writer": {"driver": "file", "options": {
-                "path_format": format!("{}/{{service}}.log", self.dir.path().display()),
+                "path_format": format!("{}/{{service}}.log", self.place.path().display()),
             }},
         });
         self.file("etc/all.json", &system.to_string());
@@ -98,9 +98,7 @@ impl Scene {
     }
 
     fn file(&self, name: &str, text: &str) {
-        let file = self.dir.path().join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        File::create(file).unwrap().write_all(text.as_bytes()).unwrap();
+        self.place.file(name, text).unwrap();
     }
 
     /// HAProxy on these hosts: of web.main one server is up, another one is down.
@@ -119,7 +117,7 @@ impl Scene {
         );
         self.file("haproxy.cfg", &text);
         let mut command = Command::new("/usr/sbin/haproxy");
-        command.arg("-db").arg("-f").arg(self.dir.path().join("haproxy.cfg"));
+        command.arg("-db").arg("-f").arg(self.place.path().join("haproxy.cfg"));
         self.haproxy = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let address = (own, port).into();
         eventually("haproxy knows who is down", || async move {
@@ -132,16 +130,11 @@ impl Scene {
         .await;
     }
 
-    async fn run_as(&self, program: PathBuf, arguments: &[&str]) -> (i32, String, String) {
-        let mut command = Command::new(program);
-        command.current_dir(self.dir.path()).env("PAASTA_SYSTEM_CONFIG_DIR", "etc").args(arguments);
-        let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
-        let Output { status, stdout, stderr } = ran.await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
+    async fn run_as(&self, program: PathBuf, arguments: &[&str]) -> Ended {
+        self.place.run(program, arguments).await.unwrap()
     }
 
-    async fn check(&self, arguments: &[&str]) -> (i32, String, String) {
+    async fn check(&self, arguments: &[&str]) -> Ended {
         let all: Vec<&str> =
             ["check-replication", "-d", "soa"].iter().chain(arguments).copied().collect();
         self.run_as(env!("CARGO_BIN_EXE_paasta-master").into(), &all).await
@@ -160,7 +153,7 @@ impl Scene {
 async fn sensu_hears_of_every_instance_what_haproxy_or_marathon_says() {
     let mut scene = Scene::new().await;
     scene.serve(2).await;
-    let link = scene.dir.path().join("check_marathon_services_replication");
+    let link = scene.place.path().join("check_marathon_services_replication");
     symlink(env!("CARGO_BIN_EXE_paasta-master"), &link).unwrap();
     assert_eq!(scene.run_as(link, &["-d", "soa"]).await, (0, String::new(), String::new()));
     let (api, web) = (scene.event(), scene.event());
@@ -173,7 +166,7 @@ async fn sensu_hears_of_every_instance_what_haproxy_or_marathon_says() {
     let said = "- Service web.main has 1 out of 2 expected instances in east (CRITICAL: 50%)\n\
                 - Service web.main has 1 out of 2 expected instances in west (CRITICAL: 50%)\n";
     assert!(web["output"].as_str().unwrap().starts_with(said), "{web}");
-    let line = fs::read_to_string(scene.dir.path().join("web.log")).unwrap();
+    let line = fs::read_to_string(scene.place.path().join("web.log")).unwrap();
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(json!([line["component"], line["level"]]), json!(["monitoring", "debug"]));
     assert!(line["message"].as_str().unwrap().starts_with("Replication: - Service web.main"));
