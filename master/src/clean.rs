@@ -3,7 +3,6 @@
 use std::{
     io::{self, Write},
     path::PathBuf,
-    time::Duration,
 };
 
 use anyhow::Context;
@@ -14,7 +13,7 @@ use paasta_master::{
     events::{Check, Event, Status},
     lock,
     log_line::LogLine,
-    marathon::{Marathon, Shards},
+    marathon::{Marathon, Shards, removal},
     zookeeper,
 };
 use soa_configs::{
@@ -26,15 +25,10 @@ use soa_configs::{
     tree,
     yaml::Map,
 };
-use tokio::time::{self, Instant};
 use zookeeper_client::Client;
 
 use crate::{Outcome, complain};
 
-/// Marathon is given so long to stop the tasks before the app goes.
-const TO_STOP: Duration = Duration::from_secs(1);
-/// Until an app has left the list, and between two looks.
-const TO_GO: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1));
 /// Events that are over when their instance is.
 const CHECKS: [&str; 2] = ["check_marathon_services_replication", "setup_marathon_job"];
 const REMOVED: &str = "This instance was removed and is no longer running";
@@ -83,17 +77,12 @@ struct Which {
     soa_dir: PathBuf,
 
     /// Remove nothing when more than this share of all apps is to be removed
-    #[arg(short = 't', long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
+    #[arg(short = 't', long, value_name = "SHARE", default_value_t = 0.5, value_parser = crate::share)]
     kill_threshold: f64,
 
     /// Remove them however many they are
     #[arg(short, long)]
     force: bool,
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share: Option<f64> = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 /// # Errors
@@ -200,7 +189,7 @@ impl Cleaner {
                 }
             }
         };
-        let gone = take_away(marathon, id).await;
+        let gone = removal::take_away(marathon, id).await;
         for lock in [Some(deploying), cleaning].into_iter().flatten() {
             lock.release().await.context("the lock is kept until the session ends")?;
         }
@@ -251,18 +240,4 @@ impl Cleaner {
         }
         Ok(())
     }
-}
-
-/// No tasks, then no app; returns when it has left the list.
-async fn take_away(marathon: Marathon<'_>, id: &str) -> anyhow::Result<()> {
-    marathon.scale(id, 0).await?;
-    time::sleep(TO_STOP).await;
-    marathon.delete(id).await?;
-    let (patience, pause) = TO_GO;
-    let until = Instant::now() + patience;
-    while marathon.apps().await?.iter().any(|app| app.id == id) {
-        anyhow::ensure!(Instant::now() < until, "it is still there {} s later", patience.as_secs());
-        time::sleep(pause).await;
-    }
-    Ok(())
 }

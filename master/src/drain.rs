@@ -3,8 +3,8 @@
 //!
 //! What `hacheck` asks and how its answers are read is [`hacheck::client`].
 
+pub mod drainer;
 pub mod http;
-pub mod states;
 
 use hacheck::client::Parameters;
 use soa_configs::{

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod bounce;
 pub mod cleanup;
+pub mod deploy;
 pub mod deployments;
 pub mod drain;
 pub mod events;

@@ -71,6 +71,15 @@ fn predecessor<'n>(names: &'n [String], own: &str) -> Option<&'n str> {
 }
 
 impl Lock<'_> {
+    /// Whether it is still held: whoever is about to do what cannot be undone asks again.
+    ///
+    /// # Errors
+    /// When ZooKeeper does not say.
+    pub async fn is_held(&self) -> Result<bool, Error> {
+        let found = bounded(self.client.check_stat(&self.node)).await?;
+        Ok(found.is_some_and(|stat| stat.ephemeral_owner == self.client.session_id().0))
+    }
+
     /// # Errors
     /// When ZooKeeper does not answer; it lets go by itself when the session ends.
     pub async fn release(self) -> Result<(), Error> {

@@ -1,10 +1,12 @@
 //! `paasta-master`: beside Marathon and Chronos, what soa-configs ask of this cluster.
 
 mod clean;
+mod deploying;
 mod generate;
 mod instances;
 mod minimal;
 mod of_instance;
+mod of_instances;
 mod planning;
 mod render;
 mod replicate;
@@ -38,6 +40,7 @@ struct Arguments {
 enum Command {
     CheckReplication(replicate::Arguments),
     Cleanup(clean::Arguments),
+    Deploy(deploying::Arguments),
     GenerateDeployments(generate::Arguments),
     Instances(instances::Arguments),
     Plan(planning::Arguments),
@@ -84,12 +87,15 @@ fn run() -> anyhow::Result<Outcome> {
             replicate::run_as_before(&replicate::AsBefore::parse())
         }
         Some("cleanup_marathon_jobs") => clean::run_as_before(&clean::AsBefore::parse()),
+        Some("deploy_marathon_services") => deploying::run_of_all(deploying::OfAll::parse()),
+        Some("setup_marathon_job") => deploying::run_setup(deploying::Setup::parse()),
         Some("generate_deployments_for_service") => generate::run_as_before(OfService::parse()),
         Some("generate_all_deployments") => generate::run_as_before(OfAll::parse()),
         Some("list_marathon_service_instances") => instances::run(&AsBefore::parse().into()),
         _ => match Arguments::parse().command {
             Command::CheckReplication(arguments) => replicate::run(&arguments),
             Command::Cleanup(arguments) => clean::run(&arguments),
+            Command::Deploy(arguments) => deploying::run(&arguments),
             Command::GenerateDeployments(arguments) => generate::run(&arguments),
             Command::Instances(arguments) => instances::run(&arguments),
             Command::Plan(arguments) => planning::run(&arguments),
@@ -117,6 +123,12 @@ fn settings() -> anyhow::Result<Settings> {
 fn own_cluster(settings: &Settings) -> Option<Cluster> {
     let cluster = settings.cluster().map_err(|error| complain(&error.to_string()));
     cluster.ok().cloned()
+}
+
+/// A share of something, as an argument.
+fn share(text: &str) -> Result<f64, String> {
+    let share: Option<f64> = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 /// The reader of a pipe, such as `head`, has seen enough.

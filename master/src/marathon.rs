@@ -1,5 +1,6 @@
 //! Marathon's REST interface, as far as it is asked (marathon-sync.md §14 and §22).
 
+pub mod removal;
 pub mod running;
 mod shards;
 
@@ -69,12 +70,23 @@ impl Marathon<'_> {
     /// # Errors
     /// See [`Error`].
     pub async fn running(self) -> Result<Vec<RunningApp>, Error> {
+        self.read_running("/v2/apps?embed=app.tasks").await
+    }
+
+    /// The apps whose ids contain a text of letters, digits, `-` and `.`, with their tasks.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn running_like(self, part: &str) -> Result<Vec<RunningApp>, Error> {
+        self.read_running(&format!("/v2/apps?embed=app.tasks&id={part}")).await
+    }
+
+    async fn read_running(self, path: &str) -> Result<Vec<RunningApp>, Error> {
         #[derive(Deserialize)]
         struct Answer {
             apps: Vec<RunningApp>,
         }
-        let answer = self.read::<Answer>("/v2/apps?embed=app.tasks").await;
-        answer.map(|answer| answer.apps)
+        self.read::<Answer>(path).await.map(|answer| answer.apps)
     }
 
     /// All tasks.
@@ -101,6 +113,45 @@ impl Marathon<'_> {
     pub async fn scale(self, id: &str, instances: u32) -> Result<(), Error> {
         let body = serde_json::json!({"instances": instances}).to_string();
         self.ask(Method::PUT, &format!("/v2/apps/{id}?force=True"), &body).await.map(drop)
+    }
+
+    /// Makes an app of the body of a request. `false`: there is one with this id.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn create(self, body: &str) -> Result<bool, Error> {
+        match self.ask(Method::POST, "/v2/apps", body).await {
+            Err(Error::Refused { status: StatusCode::CONFLICT, .. }) => Ok(false),
+            asked => asked.map(|_| true),
+        }
+    }
+
+    /// Whether there is an app with this id, with its leading slash.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn has(self, id: &str) -> Result<bool, Error> {
+        match self.ask(Method::GET, &format!("/v2/apps/{id}"), "").await {
+            Err(Error::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(false),
+            asked => asked.map(|_| true),
+        }
+    }
+
+    /// Kills tasks, so that Marathon starts no others for them. Those that are gone are killed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn kill(self, ids: &[&str]) -> Result<(), Error> {
+        let body = serde_json::json!({"ids": ids}).to_string();
+        match self.ask(Method::POST, "/v2/tasks/delete?scale=True&force=True", &body).await {
+            // Old servers count below zero when somebody else was faster, and refuse that.
+            Err(Error::Refused { status: StatusCode::UNPROCESSABLE_ENTITY, message, .. })
+                if message.contains("is not valid") =>
+            {
+                Ok(())
+            }
+            asked => asked.map(drop),
+        }
     }
 
     /// Removes an app and its tasks, also while it is being changed. One that is not there is removed.

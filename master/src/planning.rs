@@ -1,68 +1,47 @@
 //! `paasta-master plan`: what the next pass of a deployment would do.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::{self, Write},
-    net::IpAddr,
-    time::Duration,
-};
+use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::Args;
-use hyper::Method as HttpMethod;
-use jiff::Timestamp;
+use futures_util::{StreamExt, stream};
 use paasta_master::{
-    app::{App, Given},
-    bounce::{
-        Method,
-        happy::{self, HealthParams},
-        proxies::Registered,
+    deploy::{
+        guard,
+        pass::{Deployer, Emptied, Looked},
+        sight::{self, Listing},
     },
-    drain::{self, states::Owner},
-    http::{self, Question},
-    marathon::{
-        Marathon, Shards,
-        running::{RunningApp, Task},
-    },
-    mesos,
-    scaled::Counts,
-    step::{Fact, Facts, Seen, Step, next},
-    url_format::{Field, UrlFormat, Values},
+    drain,
+    marathon::running::{RunningApp, Task},
+    step::{Drained, Ends, Seen, Step},
 };
 use serde_json::{Value, json};
-use soa_configs::{
-    documents::ServiceDocuments,
-    ids::JobId,
-    json as exact,
-    load::{Deployment, Instance},
-    marathon::MarathonConfig,
-    paasta::Settings,
-};
 
 use crate::{
     Outcome, complain,
-    of_instance::{Found, OfInstance},
+    of_instances::{Gathered, OfInstances},
 };
 
-/// As PaaSTA waits for HAProxy's statistics.
-const OF_HAPROXY: Duration = Duration::from_secs(1);
-const MOST_BYTES: usize = 64 << 20;
+/// Instances that are looked at at once.
+const AT_ONCE: usize = 8;
 
-/// Say what the next pass of a deployment would do to an instance, and do nothing.
+/// Say what the next pass of a deployment would do, and do nothing.
 ///
 /// Asks Marathon for its apps and tasks, Mesos for hosts that are to be emptied, the HAProxy of each task's
-/// host whether it sends there, and hacheck (or whoever drain_method names) whether the task is drained.
+/// host whether it sends there, and hacheck (or whoever drain_method names) whether the task is drained. Of
+/// a whole cluster, instances that need nothing are left out.
 #[derive(Args)]
 #[command(after_help = "\
-Exit status: 0 it is printed, 1 the instance makes no app, or somebody does not answer, 2 the arguments
+Exit status: 0 it is printed, 1 an instance makes no app, or somebody does not answer, 2 the arguments
 are wrong or the cluster is not known.
 
 Examples:
+  paasta-master plan
   paasta-master plan web.main
-  paasta-master plan web.main -d ./yelpsoa-configs --json | jq .drain")]
+  paasta-master plan web.main -d ./yelpsoa-configs --json | jq .instances[0].drain")]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    of: OfInstance,
+    of: OfInstances,
 
     /// Print one JSON object
     #[arg(long)]
@@ -70,170 +49,73 @@ pub(crate) struct Arguments {
 }
 
 /// # Errors
-/// When the instance makes no app, or Marathon or Mesos does not answer.
+/// When Marathon does not answer.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Some(Found { settings, files, instance }) = arguments.of.find()? else {
-        return Ok(Outcome::Usage);
-    };
+    let Some(gathered) = arguments.of.gather()? else { return Ok(Outcome::Usage) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let planned = instance
-        .map_err(anyhow::Error::from)
-        .and_then(|instance| runtime.block_on(plan(&files, &instance, &settings, arguments.json)));
-    let text = planned.with_context(|| arguments.of.name.clone())?;
-    io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(Outcome::Complete)
+    runtime.block_on(print(&gathered, arguments.json))
 }
 
-async fn plan(
-    files: &ServiceDocuments,
-    instance: &Instance,
-    settings: &Settings,
-    as_json: bool,
-) -> anyhow::Result<String> {
-    let deployment = Deployment::v1(files, instance)?;
-    let config = MarathonConfig::read(instance)?;
-    let scaled = match config.max_instances {
-        None => None,
-        Some(_) => {
-            let counts = Counts::connect(settings.zookeeper()?).await?;
-            counts.of(&instance.service, &instance.instance).await?
-        }
-    };
-    let app =
-        App::of(Given { files, instance, deployment: &deployment, settings, scaled }, &config)?;
-    let want = app.definition.get("instances").map(exact::canonical).transpose()?;
-    let want: u32 =
-        want.unwrap_or_default().parse().context("instances: expected a whole number")?;
-    let method = Method::parse(&config.bounce_method()?, &config.bounce_margin_factor)?;
-    let draining = drain::Method::parse(&config.drain_method()?, &config.drain_method_params()?)?;
-    let (new, old) = apps(instance, &config, settings, &app.id).await?;
-    let apps: Vec<&RunningApp> = new.iter().chain(&old).collect();
-    let facts = Asking { instance, config: &config, settings }.facts(&apps, &draining).await?;
-    let seen = Seen {
-        want,
-        method,
-        new: new.as_ref(),
-        old: &old.iter().collect::<Vec<_>>(),
-        facts: &facts,
-        drains_at_once: draining == drain::Method::Noop,
-    };
-    let step = next(&seen);
-    if as_json {
-        return Ok(format!("{:#}\n", in_json(&app.id, &seen, &step)));
-    }
-    Ok(in_words(instance, &app.id, &seen, &step))
-}
-
-/// The app of the wanted definition where it is to be, and all others of the instance.
-async fn apps(
-    instance: &Instance,
-    config: &MarathonConfig,
-    settings: &Settings,
-    id: &str,
-) -> anyhow::Result<(Option<RunningApp>, Vec<RunningApp>)> {
-    let shards = Shards::of(settings);
-    let current = shards.current(instance, config)?;
-    let (mut new, mut old) = (None, Vec::new());
-    for (shard, server) in shards.all().iter().enumerate() {
-        for app in Marathon(server).running().await? {
-            if !JobId::matches(&instance.service, &instance.instance, &app.id) {
-                continue;
+/// # Errors
+/// When Marathon does not answer, or standard output cannot be written.
+pub(crate) async fn print(gathered: &Gathered, as_json: bool) -> anyhow::Result<Outcome> {
+    let deployer = Deployer::new(&gathered.settings, &gathered.cluster, false);
+    let deployer = deployer.context("synapse_haproxy_url_format")?;
+    let emptied = Emptied::ask(&gathered.settings).await;
+    let apps = Listing::of(sight::all_apps(&deployer.shards).await?);
+    let looks = stream::iter(&gathered.instances).map(async |(service, name)| {
+        let files = gathered.files(service);
+        let looked = match deployer.wanted(files, service, name).await {
+            Ok(wanted) => {
+                let own = apps.apps(&wanted);
+                deployer.look(wanted, own, &emptied).await
             }
-            if shard == current && app.id.trim_start_matches('/') == id {
-                new = Some(app);
-            } else {
-                old.push(app);
-            }
-        }
-    }
-    Ok((new, old))
-}
-
-struct Asking<'a> {
-    instance: &'a Instance,
-    config: &'a MarathonConfig,
-    settings: &'a Settings,
-}
-
-impl Asking<'_> {
-    async fn facts(&self, apps: &[&RunningApp], draining: &drain::Method) -> anyhow::Result<Facts> {
-        let tasks: Vec<&Task> = apps.iter().flat_map(|app| &app.tasks).collect();
-        let leader = mesos::leader(&self.settings.mesos_config_path).await?;
-        let emptied = mesos::draining_hosts(&leader).await?;
-        let registration = format!("{}.{}", self.instance.service, self.config.nerve_namespace);
-        let owner = Owner {
-            service: &self.instance.service,
-            instance: &self.instance.instance,
-            namespace: &self.config.nerve_namespace,
-            registration: registration.parse()?,
+            Err(verdict) => Err(verdict),
         };
-        let states = draining.states(&owner, &tasks).await?;
-        let params = HealthParams::read(&self.config.bounce_health_params()?)?;
-        let registered = if params.check_haproxy {
-            self.registered(&tasks, &registration).await?
-        } else {
-            BTreeSet::new()
-        };
-        let now = Timestamp::now();
-        let is_registered = |task: &Task| registered.contains(&task.id);
-        let happy = apps.iter().flat_map(|app| happy::tasks(app, &params, now, is_registered));
-        let happy: BTreeSet<&str> = happy.map(|task| task.id.as_str()).collect();
-        let fact = |(task, drained): (&&Task, drain::states::Drained)| {
-            let fact = Fact {
-                is_happy: happy.contains(task.id.as_str()),
-                is_draining: drained.is_draining,
-                is_safe_to_kill: drained.is_safe_to_kill,
-                host_is_draining: emptied.contains(&task.host),
-            };
-            (task.id.clone(), fact)
-        };
-        Ok(tasks.iter().zip(states).map(fact).collect())
-    }
-
-    /// The tasks to which the HAProxy of their own host sends. One that does not answer sends to nobody.
-    async fn registered(
-        &self,
-        tasks: &[&Task],
-        registration: &str,
-    ) -> anyhow::Result<BTreeSet<String>> {
-        let format = &self.settings.synapse_haproxy_url_format;
-        let format = UrlFormat::parse(format, &[Field::Host, Field::Port])
-            .context("synapse_haproxy_url_format")?;
-        let mut by_host = BTreeMap::<&str, Vec<&Task>>::new();
-        for task in tasks {
-            by_host.entry(task.host.as_str()).or_default().push(task);
-        }
-        let mut registered = BTreeSet::new();
-        for (host, tasks) in by_host {
-            let (service, instance, namespace) = ("", "", "");
-            let port = Some(self.settings.synapse_port);
-            let url = format.fill(&Values { host, port, service, instance, namespace })?;
-            let found =
-                async { anyhow::Ok((servers(&url, registration).await?, address(host).await?)) };
-            match found.await {
-                Ok((servers, ip)) => {
-                    let is_there = |task: &&&Task| servers.has(ip, &task.ports);
-                    registered.extend(tasks.iter().filter(is_there).map(|task| task.id.clone()));
+        (format!("{service}.{name}"), looked)
+    });
+    let looks: Vec<_> = looks.buffered(AT_ONCE).collect().await;
+    let mut outcome =
+        if gathered.unnamed == 0 { Outcome::Complete } else { Outcome::Incomplete };
+    let (mut words, mut objects, mut before) = (String::new(), Vec::new(), Vec::new());
+    for (name, looked) in looks {
+        match looked {
+            Ok(looked) => {
+                looked.unheard.iter().for_each(|line| complain(line));
+                before.push(looked.before());
+                if !gathered.are_all || !looked.is_steady() {
+                    words.push_str(&looked.decided(|seen, step| in_words(&name, &looked, seen, step)));
                 }
-                Err(error) => complain(&format!("{error:#}; its tasks count as not registered")),
+                objects.push(looked.decided(|seen, step| in_json(&name, &looked, seen, step)));
+            }
+            Err(verdict) => {
+                if verdict.has_failed || verdict.event.is_some() {
+                    outcome = Outcome::Incomplete;
+                }
+                verdict.complaints.iter().for_each(|line| complain(&format!("{name}: {line}")));
             }
         }
-        Ok(registered)
     }
+    if gathered.are_all
+        && let Err(refused) = guard::within(before, guard::MOST)
+    {
+        complain(&refused.to_string());
+        outcome = Outcome::Incomplete;
+    }
+    let text = if as_json {
+        format!("{:#}\n", json!({"cluster": gathered.cluster.as_str(), "instances": objects}))
+    } else {
+        words
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(outcome)
 }
 
-async fn servers(url: &str, registration: &str) -> anyhow::Result<Registered> {
-    let (method, login, body) = (HttpMethod::GET, None, "");
-    let (patience, most) = (OF_HAPROXY, MOST_BYTES);
-    let asked = http::ask(Question { method, url, login, body, patience, most });
-    let (_, text) = asked.await?;
-    Registered::read(&String::from_utf8_lossy(&text), registration).with_context(|| url.to_owned())
-}
-
-async fn address(host: &str) -> anyhow::Result<IpAddr> {
-    let mut found = tokio::net::lookup_host((host, 0)).await.with_context(|| host.to_owned())?;
-    let address = found.next().with_context(|| format!("{host} has no address"))?;
-    Ok(address.ip())
+/// What draining would come to, if it works.
+fn ends<'a>(looked: &Looked, seen: &Seen<'a>, step: &Step<'a>) -> Ends<'a> {
+    let at_once = looked.wanted.draining == drain::Method::Noop;
+    let drained = Drained { is_marked: true, is_safe_to_kill: Some(at_once) };
+    step.ends(seen, &vec![drained; step.drain.len()])
 }
 
 /// Tasks that are in service need not be put back there.
@@ -245,21 +127,23 @@ fn put_back<'a>(seen: &Seen<'a>, step: &Step<'a>) -> Vec<&'a Task> {
     step.undrain.iter().filter(is_out).copied().collect()
 }
 
-fn in_words(instance: &Instance, id: &str, seen: &Seen<'_>, step: &Step<'_>) -> String {
+fn in_words(name: &str, looked: &Looked, seen: &Seen<'_>, step: &Step<'_>) -> String {
+    let id = &looked.wanted.app.id;
     let exists = if seen.new.is_some() { "exists" } else { "is not created yet" };
     let (method, want) = (seen.method.as_str(), seen.want);
-    let mut text = format!("{instance}: {method}, {want} tasks wanted; {id} {exists}\n");
+    let mut text = format!("{name}: {method}, {want} tasks wanted; {id} {exists}\n");
     let first = text.len();
     for scale in &step.scale {
-        text.push_str(&format!("  scale {} to {}\n", scale.app, scale.to));
+        text.push_str(&format!("  scale {} to {}\n", scale.app.id, scale.to));
     }
     if step.create_app {
         text.push_str(&format!("  create {id} with {want} tasks\n"));
     }
+    let Ends { kill, remove } = ends(looked, seen, step);
     let lists = [
         ("put back into service", put_back(seen, step)),
         ("drain", step.drain.clone()),
-        ("kill", step.kill.clone()),
+        ("kill", kill),
     ];
     for (what, tasks) in lists {
         for Task { id, host, ports, .. } in tasks {
@@ -267,8 +151,8 @@ fn in_words(instance: &Instance, id: &str, seen: &Seen<'_>, step: &Step<'_>) -> 
             text.push_str(&format!("  {what} {id} on {host}{port}\n"));
         }
     }
-    for app in &step.remove {
-        text.push_str(&format!("  remove {app}\n"));
+    for RunningApp { id, .. } in remove {
+        text.push_str(&format!("  remove {id}\n"));
     }
     if text.len() == first {
         text.push_str("  nothing to do\n");
@@ -276,11 +160,13 @@ fn in_words(instance: &Instance, id: &str, seen: &Seen<'_>, step: &Step<'_>) -> 
     text
 }
 
-fn in_json(id: &str, seen: &Seen<'_>, step: &Step<'_>) -> Value {
+fn in_json(name: &str, looked: &Looked, seen: &Seen<'_>, step: &Step<'_>) -> Value {
     let ids = |tasks: &[&Task]| tasks.iter().map(|task| task.id.clone()).collect::<Vec<_>>();
-    let scale = step.scale.iter().map(|scale| json!({"app": scale.app, "to": scale.to}));
+    let scale = step.scale.iter().map(|scale| json!({"app": scale.app.id, "to": scale.to}));
+    let Ends { kill, remove } = ends(looked, seen, step);
     json!({
-        "id": id,
+        "instance": name,
+        "id": looked.wanted.app.id,
         "instances": seen.want,
         "bounce_method": seen.method.as_str(),
         "exists": seen.new.is_some(),
@@ -288,7 +174,7 @@ fn in_json(id: &str, seen: &Seen<'_>, step: &Step<'_>) -> Value {
         "create": step.create_app,
         "undrain": ids(&put_back(seen, step)),
         "drain": ids(&step.drain),
-        "kill": ids(&step.kill),
-        "remove": step.remove,
+        "kill": ids(&kill),
+        "remove": remove.iter().map(|app| app.id.clone()).collect::<Vec<_>>(),
     })
 }

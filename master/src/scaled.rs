@@ -40,8 +40,13 @@ impl Counts {
     /// # Errors
     /// When no server of it can be reached in 15 s.
     pub async fn connect(hosts: &str) -> Result<Self, Error> {
-        let client = zookeeper::connect(hosts).await?;
-        Ok(Self { client, hosts: hosts.to_owned() })
+        Ok(Self::over(zookeeper::connect(hosts).await?, hosts))
+    }
+
+    /// Over a session with `hosts` that is there already.
+    #[must_use]
+    pub fn over(client: Client, hosts: &str) -> Self {
+        Self { client, hosts: hosts.to_owned() }
     }
 
     /// What was written last for an instance. `None`: nothing yet.

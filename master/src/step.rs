@@ -21,8 +21,8 @@ pub struct Fact {
     pub is_happy: bool,
     /// It is marked down. `None`: that could not be found out.
     pub is_draining: Option<bool>,
-    /// It has been down long enough.
-    pub is_safe_to_kill: bool,
+    /// It has been down long enough. `None`: that could not be found out.
+    pub is_safe_to_kill: Option<bool>,
     /// Its host is to go.
     pub host_is_draining: bool,
 }
@@ -42,18 +42,18 @@ pub struct Seen<'a> {
     pub old: &'a [&'a RunningApp],
     /// Of a task that is missing here, nothing is known.
     pub facts: &'a Facts,
-    /// Whoever is drained may be killed at once: the drain method is none.
-    pub drains_at_once: bool,
+    /// A task that cannot be drained, or of which nobody can say whether it is, is killed; else it stays.
+    pub kills_undrained: bool,
 }
 
 /// Another number of tasks for an app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale<'a> {
-    pub app: &'a str,
+    pub app: &'a RunningApp,
     pub to: usize,
 }
 
-/// What is to be done, in this order.
+/// What is to be done, in this order; then [`Step::ends`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step<'a> {
     pub scale: Vec<Scale<'a>>,
@@ -61,39 +61,84 @@ pub struct Step<'a> {
     pub undrain: Vec<&'a Task>,
     pub create_app: bool,
     pub drain: Vec<&'a Task>,
-    pub kill: Vec<&'a Task>,
-    /// Apps without tasks.
-    pub remove: Vec<&'a str>,
+    /// Old tasks by how they stand, those of the new app that are too many among them.
+    pub old: Standing<&'a Task>,
+    /// Tasks of the new app that serve and stay.
+    pub happy_new: usize,
 }
 
-const RUNNING: &str = "TASK_RUNNING";
-/// Nobody can be asked there, and nobody is reached.
-const UNREACHABLE: &str = "TASK_UNREACHABLE";
+/// What draining a task came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Else it is still in service, as far as anybody knows.
+    pub is_marked: bool,
+    /// It may be killed already. `None`: nobody can say.
+    pub is_safe_to_kill: Option<bool>,
+}
 
-/// Decides one pass.
+/// What is done when draining is over.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ends<'a> {
+    pub kill: Vec<&'a Task>,
+    /// Apps without tasks.
+    pub remove: Vec<&'a RunningApp>,
+}
+
+/// What Mesos says of a task that runs.
+pub const RUNNING: &str = "TASK_RUNNING";
+/// Nobody can be asked there, and nobody is reached: such a task is not told that it is drained.
+pub const UNREACHABLE: &str = "TASK_UNREACHABLE";
+
+/// Decides one pass, up to the tasks that are drained.
 #[must_use]
 pub fn next<'a>(seen: &Seen<'a>) -> Step<'a> {
-    let mut step = Step::default();
-    let mut old: Standing<&Task> = seen.old.iter().flat_map(|app| seen.stands(app)).collect();
-    step.scale.extend(seen.old.iter().filter_map(|app| slack(app)));
-    let happy_new = seen.new.map_or(0, |new| attend(seen, new, &mut old, &mut step));
-    let candidates = old.candidates();
-    let decision = decide(
-        seen.method,
-        &Situation {
-            want: seen.want,
-            new_app_exists: seen.new.is_some(),
-            happy_new,
-            old: &candidates,
-        },
-    );
+    let mut step = Step {
+        old: seen.old.iter().flat_map(|app| seen.stands(app)).collect(),
+        scale: seen.old.iter().filter_map(|app| slack(app)).collect(),
+        ..Step::default()
+    };
+    if let Some(new) = seen.new {
+        attend(seen, new, &mut step);
+    }
+    let candidates = step.old.candidates();
+    let situation = Situation {
+        want: seen.want,
+        new_app_exists: seen.new.is_some(),
+        happy_new: step.happy_new,
+        old: &candidates,
+    };
+    let decision = decide(seen.method, &situation);
     step.create_app = decision.create_app;
     step.drain = decision.drain.to_vec();
-    step.kill = kills(seen, &old, &step.drain);
-    let is_killed = |task: &Task| step.kill.iter().any(|killed| killed.id == task.id);
-    let is_left = |app: &&&RunningApp| app.tasks.iter().all(is_killed);
-    step.remove = seen.old.iter().filter(is_left).map(|app| app.id.as_str()).collect();
     step
+}
+
+impl<'a> Step<'a> {
+    /// Decides the rest, when it is known what became of each task of [`Self::drain`], in that order.
+    #[must_use]
+    pub fn ends(&self, seen: &Seen<'a>, drained: &[Drained]) -> Ends<'a> {
+        let is_drained = |task: &Task| self.drain.iter().any(|other| other.id == task.id);
+        let earlier = self.old.draining.iter().chain(&self.old.at_risk);
+        let earlier = earlier.filter(|task| !is_drained(task)).filter(|task| {
+            let is_safe_to_kill = seen.fact(task).is_safe_to_kill;
+            goes(seen, task, Drained { is_marked: true, is_safe_to_kill })
+        });
+        let now = self.drain.iter().zip(drained);
+        let now = now.filter(|(task, drained)| goes(seen, task, **drained)).map(|(task, _)| task);
+        let kill: Vec<&Task> = earlier.chain(now).copied().collect();
+        let is_killed = |task: &Task| kill.iter().any(|killed| killed.id == task.id);
+        let is_left = |app: &&&RunningApp| app.tasks.iter().all(is_killed);
+        Ends { remove: seen.old.iter().filter(is_left).copied().collect(), kill }
+    }
+}
+
+/// A task is killed: it does not run, or has been down long enough.
+fn goes(seen: &Seen<'_>, task: &Task, drained: Drained) -> bool {
+    let is_safe = match drained {
+        Drained { is_marked: true, is_safe_to_kill: Some(is_safe) } => is_safe,
+        _ => seen.kills_undrained,
+    };
+    task.state != RUNNING || is_safe
 }
 
 impl<'a> Seen<'a> {
@@ -113,50 +158,31 @@ impl<'a> Seen<'a> {
 /// An app is to have more tasks than it has: nobody shall start them.
 fn slack(app: &RunningApp) -> Option<Scale<'_>> {
     let to = app.tasks.len();
-    (app.instances as usize > to).then_some(Scale { app: &app.id, to })
+    (app.instances as usize > to).then_some(Scale { app, to })
 }
 
-/// What the new app needs; those of its tasks that are too many go with the old ones. Returns how many serve.
-fn attend<'a>(
-    seen: &Seen<'a>,
-    new: &'a RunningApp,
-    old: &mut Standing<&'a Task>,
-    step: &mut Step<'a>,
-) -> usize {
+/// What the new app needs; those of its tasks that are too many go with the old ones.
+fn attend<'a>(seen: &Seen<'a>, new: &'a RunningApp, step: &mut Step<'a>) {
     let facts = |task: &&Task| seen.fact(task);
     let at_risk = new.tasks.iter().filter(|task| facts(task).host_is_draining).count();
     let (want, has) = (seen.want as usize, new.instances as usize);
-    let mut happy = new.tasks.iter().filter(|task| facts(task).is_happy).count();
+    step.happy_new = new.tasks.iter().filter(|task| facts(task).is_happy).count();
     let mut leaving = Vec::new();
     if has < want + at_risk {
-        step.scale.push(Scale { app: &new.id, to: want + at_risk });
+        step.scale.push(Scale { app: new, to: want + at_risk });
     } else if has > want {
         let mut standing: Standing<&Task> = seen.stands(new).collect();
         let surplus = new.tasks.len().min(has).saturating_sub(want);
-        let Standing { happy: good, unhappy, draining, at_risk } = standing.take_surplus(surplus);
-        happy = standing.happy.len();
+        let Standing { happy, unhappy, draining, at_risk } = standing.take_surplus(surplus);
+        step.happy_new = standing.happy.len();
         leaving.clone_from(&draining);
-        old.happy.extend(good);
-        old.unhappy.extend(unhappy);
-        old.draining.extend(draining);
-        old.at_risk.extend(at_risk);
+        step.old.happy.extend(happy);
+        step.old.unhappy.extend(unhappy);
+        step.old.draining.extend(draining);
+        step.old.at_risk.extend(at_risk);
         step.scale.extend(slack(new));
     }
     let stays = |task: &&Task| leaving.iter().all(|other| other.id != task.id);
     let reached = new.tasks.iter().filter(|task| task.state != UNREACHABLE);
     step.undrain = reached.filter(stays).collect();
-    happy
-}
-
-/// Of those who drain, are at risk or are drained now: who does not run, or has been down long enough.
-fn kills<'a>(seen: &Seen<'a>, old: &Standing<&'a Task>, drained: &[&'a Task]) -> Vec<&'a Task> {
-    let is_among = |tasks: &[&Task], task: &Task| tasks.iter().any(|other| other.id == task.id);
-    let before = old.draining.iter().chain(&old.at_risk);
-    let before = before.filter(|task| !is_among(drained, task));
-    let goes = |task: &Task, now: bool| {
-        let is_safe = seen.fact(task).is_safe_to_kill || now && seen.drains_at_once;
-        task.state != RUNNING || is_safe
-    };
-    let earlier = before.filter(|task| goes(task, false));
-    earlier.chain(drained.iter().filter(|task| goes(task, true))).copied().collect()
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use soa_configs::paasta::{NotConfigured, Settings};
 use tokio::time;
 use zookeeper_client::{Client, Error as Refused};
 
@@ -20,6 +22,8 @@ pub enum Unconnected {
     },
     #[error("ZooKeeper at {hosts} does not answer within {} s", PATIENCE.as_secs())]
     Late { hosts: String },
+    #[error(transparent)]
+    NotConfigured(#[from] NotConfigured),
 }
 
 /// A session with `hosts`, a chroot included, as `zookeeper` stands in the system configuration.
@@ -32,4 +36,32 @@ pub async fn connect(hosts: &str) -> Result<Client, Unconnected> {
     let connected = time::timeout(PATIENCE, connecting).await;
     let connected = connected.map_err(|_| Unconnected::Late { hosts: hosts.to_owned() })?;
     connected.map_err(|source| Unconnected::Refused { hosts: hosts.to_owned(), source })
+}
+
+/// A session when one is needed, and another one when it is over.
+#[derive(Debug)]
+pub struct Sessions {
+    hosts: Result<String, NotConfigured>,
+    current: Mutex<Option<Client>>,
+}
+
+impl Sessions {
+    /// With the ZooKeeper of this system configuration. One that is not configured is missed when it is needed.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self { hosts: settings.zookeeper().map(str::to_owned), current: Mutex::new(None) }
+    }
+
+    /// # Errors
+    /// See [`connect`].
+    pub async fn client(&self) -> Result<Client, Unconnected> {
+        let living = self.current.lock().clone().filter(|client| !client.state().is_terminated());
+        if let Some(client) = living {
+            return Ok(client);
+        }
+        // Several may connect at once; the last one's session stays, the others end with their users.
+        let client = connect(self.hosts.as_ref().map_err(Clone::clone)?).await?;
+        *self.current.lock() = Some(client.clone());
+        Ok(client)
+    }
 }

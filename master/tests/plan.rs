@@ -63,7 +63,8 @@ impl Scene {
     async fn plan(&self) -> Value {
         let (code, out, complaint) = self.run(&["plan", "web.main", "-d", "soa", "--json"]).await;
         assert_eq!((code, complaint.as_str()), (0, ""));
-        serde_json::from_str(&out).unwrap()
+        let planned: Value = serde_json::from_str(&out).unwrap();
+        planned["instances"][0].clone()
     }
 
     async fn id(&self) -> String {
@@ -91,7 +92,7 @@ async fn a_bounce_is_said_in_words_and_nothing_is_done() {
     scene.file("soa/web/marathon-c1.yaml", "main: {instances: 0, bounce_method: gentle}\n");
     let (code, _, complaint) = scene.run(&["plan", "web.main", "-d", "soa"]).await;
     assert_eq!(code, 1);
-    let said = "error: web.main: bounce_method not recognized: gentle. Must be one of (";
+    let said = "error: web.main: ERROR: bounce_method not recognized: gentle. Must be one of (";
     assert!(complaint.starts_with(said), "{complaint}");
 }
 

@@ -1,6 +1,9 @@
 //! Which tasks the HAProxy of their host sends to, from its statistics (marathon-sync.md §12).
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use hacheck::drain::statistics::{self, Unreadable};
 
@@ -9,20 +12,22 @@ use hacheck::drain::statistics::{self, Unreadable};
 pub struct Registered(BTreeSet<(IpAddr, u16)>);
 
 impl Registered {
-    /// Reads HAProxy's statistics as CSV. A name of a server that holds no address is none of
-    /// SmartStack's.
+    /// Reads HAProxy's statistics as CSV, for all namespaces. A name of a server that holds no address is
+    /// none of SmartStack's.
     ///
     /// # Errors
     /// When it is no such text, so that nobody takes it for "no servers".
-    pub fn read(csv: &str, namespace: &str) -> Result<Self, Unreadable> {
-        let servers = statistics::servers(csv)?.into_iter();
-        let up =
-            servers.filter(|server| server.backend == namespace && server.status.starts_with("UP"));
-        let addresses = up.filter_map(|server| {
-            let name = ServerName::parse(&server.name)?;
-            Some((name.ip.parse().ok()?, name.port))
-        });
-        Ok(Self(addresses.collect()))
+    pub fn all(csv: &str) -> Result<BTreeMap<String, Self>, Unreadable> {
+        let mut all = BTreeMap::<String, Self>::new();
+        for server in statistics::servers(csv)? {
+            if !server.status.starts_with("UP") {
+                continue;
+            }
+            let name = ServerName::parse(&server.name);
+            let address = name.and_then(|name| Some((name.ip.parse().ok()?, name.port)));
+            all.entry(server.backend.clone()).or_default().0.extend(address);
+        }
+        Ok(all)
     }
 
     /// Whether a task with one of these ports is among them.
@@ -71,8 +76,8 @@ mod tests {
 
     #[test]
     fn a_page_that_is_no_statistics_is_an_error() {
-        assert!(Registered::read("<html></html>", "web.main").is_err());
-        let empty = Registered::read("# pxname,svname,qcur,scur,status\n", "web.main").unwrap();
-        assert!(!empty.has("10.0.0.1".parse().unwrap(), &[80]));
+        assert!(Registered::all("<html></html>").is_err());
+        let empty = Registered::all("# pxname,svname,qcur,scur,status\n").unwrap();
+        assert!(empty.is_empty());
     }
 }

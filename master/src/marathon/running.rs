@@ -10,6 +10,9 @@ use serde_json::Value;
 pub struct RunningApp {
     /// With its leading `/`.
     pub id: String,
+    /// The place of the group of servers that has it. What Marathon says has none.
+    #[serde(skip)]
+    pub shard: usize,
     pub instances: u32,
     #[serde(default)]
     pub tasks: Vec<Task>,
