@@ -154,7 +154,8 @@ fn deploy(of: &OfInstances, how: &How, dry_run: bool, as_json: bool) -> anyhow::
     }
     let mut out = io::stdout().lock();
     if as_json {
-        let all: Vec<Value> = verdicts.iter().map(|(name, verdict)| in_json(name, verdict)).collect();
+        let all: Vec<Value> =
+            verdicts.iter().map(|(name, verdict)| in_json(name, verdict)).collect();
         writeln!(out, "{:#}", json!({"cluster": gathered.cluster.as_str(), "instances": all}))?;
     } else if how.verbose {
         for (name, verdict) in &verdicts {
@@ -191,10 +192,8 @@ async fn pass(gathered: &Gathered, how: &How) -> anyhow::Result<Passed> {
     let wanted: Vec<_> = wanted.buffered(at_once).collect().await;
     if gathered.are_all && !how.force {
         let before = wanted.iter().filter_map(|(_, own)| own.as_ref().ok());
-        let before = before.map(|(apps, wanted)| guard::Before {
-            running: apps.running(),
-            want: wanted.count,
-        });
+        let before = before
+            .map(|(apps, wanted)| guard::Before { running: apps.running(), want: wanted.count });
         if let Err(refused) = guard::within(before, how.most_stopped) {
             return Ok(Passed { verdicts: Vec::new(), refused: Some(refused) });
         }
@@ -203,12 +202,10 @@ async fn pass(gathered: &Gathered, how: &How) -> anyhow::Result<Passed> {
     let passes = stream::iter(wanted).map(async |((service, name), own)| {
         let files = gathered.files(service);
         let verdict = match own {
-            Ok((apps, wanted)) => {
-                match deployer.steady(files, (wanted, apps), emptied).await {
-                    Some(verdict) => verdict,
-                    None => deployer.pass(files, (service, name), emptied).await,
-                }
-            }
+            Ok((apps, wanted)) => match deployer.steady(files, (wanted, apps), emptied).await {
+                Some(verdict) => verdict,
+                None => deployer.pass(files, (service, name), emptied).await,
+            },
             // Whatever is wrong, the whole pass says it in full.
             Err(_) => deployer.pass(files, (service, name), emptied).await,
         };

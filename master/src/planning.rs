@@ -75,8 +75,7 @@ pub(crate) async fn print(gathered: &Gathered, as_json: bool) -> anyhow::Result<
         (format!("{service}.{name}"), looked)
     });
     let looks: Vec<_> = looks.buffered(AT_ONCE).collect().await;
-    let mut outcome =
-        if gathered.unnamed == 0 { Outcome::Complete } else { Outcome::Incomplete };
+    let mut outcome = if gathered.unnamed == 0 { Outcome::Complete } else { Outcome::Incomplete };
     let (mut words, mut objects, mut before) = (String::new(), Vec::new(), Vec::new());
     for (name, looked) in looks {
         match looked {
@@ -84,7 +83,9 @@ pub(crate) async fn print(gathered: &Gathered, as_json: bool) -> anyhow::Result<
                 looked.unheard.iter().for_each(|line| complain(line));
                 before.push(looked.before());
                 if !gathered.are_all || !looked.is_steady() {
-                    words.push_str(&looked.decided(|seen, step| in_words(&name, &looked, seen, step)));
+                    words.push_str(
+                        &looked.decided(|seen, step| in_words(&name, &looked, seen, step)),
+                    );
                 }
                 objects.push(looked.decided(|seen, step| in_json(&name, &looked, seen, step)));
             }

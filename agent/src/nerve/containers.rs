@@ -109,6 +109,14 @@ pub struct Leaving {
 }
 
 impl Container {
+    /// Whether this life began after a moment, in nanoseconds since 1970. One whose beginning is not known
+    /// did not.
+    #[must_use]
+    pub fn was_started_after(&self, moment: i128) -> bool {
+        let started: Result<jiff::Timestamp, _> = self.started_at.parse();
+        started.is_ok_and(|started| started.as_nanosecond() > moment)
+    }
+
     /// Converts an answer of `GET /containers/<id>/json`. `None` if the container does not run, be
     /// it paused.
     #[must_use]

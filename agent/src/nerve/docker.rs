@@ -110,8 +110,7 @@ impl Follower {
         .await?;
         // The request for events goes out when the stream is first polled, after the list; `since`
         // makes Docker repeat what happened in between.
-        let opened = since_epoch();
-        let since = opened.as_secs().saturating_sub(2).to_string();
+        let since = since_epoch().as_secs().saturating_sub(2).to_string();
         let options = EventsOptionsBuilder::default().since(&since).filters(&event_filters());
         let events = docker.events(Some(options.build()));
         let mut events = std::pin::pin!(events);
@@ -124,7 +123,7 @@ impl Follower {
             let deadline = self.deadlines.values().min().copied();
             tokio::select! {
                 event = events.next() => match event {
-                    Some(event) => self.handle(&docker, event?, opened).await?,
+                    Some(event) => self.handle(&docker, event?).await?,
                     None => return Ok(()),
                 },
                 _ = resync.tick() => self.list(&docker, false).await?,
@@ -136,24 +135,14 @@ impl Follower {
         }
     }
 
-    async fn handle(
-        &mut self,
-        docker: &Docker,
-        event: EventMessage,
-        opened: Duration,
-    ) -> Result<(), Error> {
-        let at = event.time_nano.and_then(|nanos| u64::try_from(nanos).ok());
+    async fn handle(&mut self, docker: &Docker, event: EventMessage) -> Result<(), Error> {
+        let at = event.time_nano.map(i128::from);
         let (Some(action), Some(actor)) = (event.action, event.actor) else { return Ok(()) };
         let Some(id) = actor.id.map(|id| TaskId(id.into())) else { return Ok(()) };
         debug!(action, container = %id, "docker event");
         if action == "kill" {
-            // A repeated signal from before the list may belong to an earlier life of a container
-            // that has been started again since.
-            if at.is_some_and(|at| Duration::from_nanos(at) < opened) {
-                return Ok(());
-            }
             let signal = actor.attributes.and_then(|mut a| a.remove("signal")).unwrap_or_default();
-            self.told_to_stop(&id, &signal);
+            self.told_to_stop(&id, &signal, at);
             self.leavers.save().await;
             return Ok(());
         }
@@ -209,10 +198,13 @@ impl Follower {
         });
     }
 
-    /// Out before dead: the container is leaving from the moment of the signal (design invariant 2).
-    fn told_to_stop(&mut self, id: &TaskId, signal: &str) {
+    /// Out before dead: the container is leaving from the moment of the signal (design invariant 2). `at` is
+    /// that moment, in nanoseconds since 1970 by Docker's clock: on a busy host it may be told when the
+    /// container lives again, and that life was told nothing.
+    fn told_to_stop(&mut self, id: &TaskId, signal: &str, at: Option<i128>) {
         let Some(container) = self.current.borrow().running.get(id).cloned() else { return };
-        if !container.is_stop_signal(signal) {
+        let is_of_this_life = at.is_none_or(|at| !container.was_started_after(at));
+        if !is_of_this_life || !container.is_stop_signal(signal) {
             return;
         }
         let patience = container.stop_timeout + self.settings.stop_grace;
@@ -336,4 +328,31 @@ fn event_filters() -> HashMap<&'static str, Vec<&'static str>> {
 
 fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::containers::tests::container, *};
+
+    #[tokio::test]
+    async fn a_signal_that_an_earlier_life_got_stops_no_later_one() {
+        let web = container("web", &[], &[]);
+        let (id, started) = (web.id.clone(), 1_767_225_600_000_000_000);
+        let running = BTreeMap::from([(id.clone(), Arc::new(web))]);
+        let (current, seen) =
+            watch::channel(Arc::new(Containers { running, ..Containers::default() }));
+        let settings = Settings {
+            socket: String::new(),
+            resync: Duration::ZERO,
+            stop_grace: Duration::ZERO,
+            memory: None,
+        };
+        let leavers = Leavers::remember(None).await;
+        let mut follower = Follower { settings, current, leavers, deadlines: BTreeMap::new() };
+        let leaves = |id: &TaskId| seen.borrow().running[id].leaving.is_some();
+        follower.told_to_stop(&id, "9", Some(started - 1));
+        assert!(!leaves(&id));
+        follower.told_to_stop(&id, "9", Some(started + 1));
+        assert!(leaves(&id));
+    }
 }

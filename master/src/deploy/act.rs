@@ -177,9 +177,7 @@ impl Hands<'_> {
         let mut by_shard = BTreeMap::<usize, Vec<&str>>::new();
         let apps = || seen.new.into_iter().chain(seen.old.iter().copied());
         for task in &ends.kill {
-            let has = |app: &&RunningApp| {
-                app.tasks.iter().any(|other| other.id == task.id)
-            };
+            let has = |app: &&RunningApp| app.tasks.iter().any(|other| other.id == task.id);
             if let Some(app) = apps().find(has) {
                 by_shard.entry(app.shard).or_default().push(&task.id);
             }

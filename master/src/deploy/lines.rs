@@ -123,7 +123,8 @@ impl Bounce<'_> {
         for task in ends.kill.iter().filter(|task| !told.contains(&&task.id)) {
             let Task { id, state, .. } = task;
             let fact = seen.facts.get(id).copied().unwrap_or_default();
-            let text = if seen.kills_undrained && fact.is_safe_to_kill.is_none() && state == RUNNING {
+            let text = if seen.kills_undrained && fact.is_safe_to_kill.is_none() && state == RUNNING
+            {
                 format!("killing task {id} due to exception in is_safe_to_kill: nobody can say")
             } else {
                 format!("killing not_running or drained task {id} {state}")
@@ -131,7 +132,8 @@ impl Bounce<'_> {
             lines.push(self.line(&text));
         }
         if !ends.remove.is_empty() {
-            let ids: Vec<&str> = ends.remove.iter().map(|app: &&RunningApp| app.id.as_str()).collect();
+            let ids: Vec<&str> =
+                ends.remove.iter().map(|app: &&RunningApp| app.id.as_str()).collect();
             let text = format!("removing old unused apps with app_ids: {}", ids.join(", "));
             lines.push(self.line(&text));
         }
@@ -141,11 +143,11 @@ impl Bounce<'_> {
     /// At the end of a bounce: nothing old was left before this pass, and it removed the rest.
     #[must_use]
     pub fn finishing(self, seen: &Seen<'_>, step: &Step<'_>, ends: &Ends<'_>) -> Option<Line> {
-        let is_last = !is_under_way(seen, step) && !(ends.kill.is_empty() && ends.remove.is_empty());
+        let is_last =
+            !is_under_way(seen, step) && !(ends.kill.is_empty() && ends.remove.is_empty());
         let (method, Self { name, id, .. }) = (self.method.as_str(), self);
-        is_last.then(|| {
-            Line::event(format!("{method} bounce on {name} finishing. Now running {id}"))
-        })
+        is_last
+            .then(|| Line::event(format!("{method} bounce on {name} finishing. Now running {id}")))
     }
 }
 
@@ -159,11 +161,9 @@ fn is_under_way(seen: &Seen<'_>, step: &Step<'_>) -> bool {
 /// Whether the instance needs another pass soon (marathon-sync.md §10.1, steps 9 and 10).
 #[must_use]
 pub fn goes_on(seen: &Seen<'_>, step: &Step<'_>) -> bool {
-    let is_at_risk = |task: &Task| {
-        seen.facts.get(&task.id).is_some_and(|fact| fact.host_is_draining)
-    };
-    let shrinks_or_moves = |new: &RunningApp| {
-        new.instances > seen.want || new.tasks.iter().any(is_at_risk)
-    };
+    let is_at_risk =
+        |task: &Task| seen.facts.get(&task.id).is_some_and(|fact| fact.host_is_draining);
+    let shrinks_or_moves =
+        |new: &RunningApp| new.instances > seen.want || new.tasks.iter().any(is_at_risk);
     is_under_way(seen, step) || seen.new.is_some_and(shrinks_or_moves)
 }

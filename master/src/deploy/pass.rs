@@ -317,7 +317,9 @@ fn failure(failed: Failed) -> Verdict {
         {
             Verdict::failed(format!("Marathon refuses the app: {message}"))
         }
-        Failed::Stays(Stays::Late { .. }) | Failed::NotListed { .. } => Verdict::failed(failed.to_string()),
+        Failed::Stays(Stays::Late { .. }) | Failed::NotListed { .. } => {
+            Verdict::failed(failed.to_string())
+        }
         _ => Verdict::unable(chain(failed)),
     }
 }

@@ -142,7 +142,11 @@ pub async fn facts(
     let tasks: Vec<&Task> = apps.all().flat_map(|app| &app.tasks).collect();
     let states = drainer.states(&tasks);
     let registered = async {
-        if params.check_haproxy { registered(wanted, &tasks, proxies).await } else { <_>::default() }
+        if params.check_haproxy {
+            registered(wanted, &tasks, proxies).await
+        } else {
+            <_>::default()
+        }
     };
     let (states, (registered, unheard)) = tokio::join!(states, registered);
     let now = Timestamp::now();

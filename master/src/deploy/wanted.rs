@@ -100,14 +100,14 @@ impl Wanted {
         scaled: Option<i64>,
     ) -> Result<Self, Unmet> {
         let Written { instance, deployment, config } = written;
-        let given =
-            Given { files, instance: &instance, deployment: &deployment, settings, scaled };
+        let given = Given { files, instance: &instance, deployment: &deployment, settings, scaled };
         let app = App::of(given, &config)?;
         let unwritable = |error: json::Unwritable| Unmet::Value(error.to_string());
         let body = json::canonical(&app.request()?).map_err(unwritable)?;
         let count = app.definition.get("instances").map(json::canonical).transpose();
         let count = count.map_err(unwritable)?.unwrap_or_default();
-        let no_count = || Unmet::Value(format!("instances: expected a whole number, found {count}"));
+        let no_count =
+            || Unmet::Value(format!("instances: expected a whole number, found {count}"));
         let draining =
             drain::Method::parse(&config.drain_method()?, &config.drain_method_params()?)?;
         let method = bounce::Method::parse(&config.bounce_method()?, &config.bounce_margin_factor)?;

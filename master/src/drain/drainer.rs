@@ -190,10 +190,8 @@ impl Drainer {
 }
 
 fn known(tasks: &[&Task]) -> Vec<client::Task> {
-    let known = |task: &&Task| client::Task {
-        host: task.host.clone(),
-        port: task.ports.first().copied(),
-    };
+    let known =
+        |task: &&Task| client::Task { host: task.host.clone(), port: task.ports.first().copied() };
     tasks.iter().map(known).collect()
 }
 

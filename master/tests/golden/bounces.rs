@@ -73,7 +73,9 @@ fn golden_happy_tasks_are_the_same() {
         let is_registered = |task: &Task| {
             let url = format!("http://{}:3212/;csv;norefresh", task.host);
             let ip = case["resolver"][&task.host].as_str().unwrap().parse().unwrap();
-            let page = pages.get(&url).map(|csv| Registered::all(csv).unwrap().remove(&namespace).unwrap_or_default());
+            let page = pages
+                .get(&url)
+                .map(|csv| Registered::all(csv).unwrap().remove(&namespace).unwrap_or_default());
             page.is_some_and(|registered| registered.has(ip, &task.ports))
         };
         let now = case["now"].as_str().unwrap().parse().unwrap();

@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use paasta_master::{
     app::{App, Given},
     bounce::{Method, happy, happy::HealthParams},
-    drain,
-    marathon::running::{RunningApp, Task},
     deploy::lines::{Bounce, Level, Line, goes_on},
+    drain,
     drain::drainer::Undone,
+    marathon::running::{RunningApp, Task},
     step::{Drained, Ends, Fact, Facts, Seen, Step, UNREACHABLE, next},
 };
 use serde_json::Value;
@@ -141,7 +141,8 @@ struct Pass {
 }
 
 fn ours(case: &Value, seen: &Seen<'_>, loaded: &Loaded) -> Pass {
-    let name = format!("{}.{}", case["service"].as_str().unwrap(), case["instance"].as_str().unwrap());
+    let name =
+        format!("{}.{}", case["service"].as_str().unwrap(), case["instance"].as_str().unwrap());
     let bounce = Bounce { method: seen.method, name: &name, id: loaded.id.trim_start_matches('/') };
     let mut step = next(seen);
     let mut lines: Vec<Line> = bounce.progress(seen, &step).into_iter().collect();
@@ -171,7 +172,9 @@ fn drained(case: &Value, step: &Step<'_>, loaded: &Loaded) -> Vec<(Drained, Opti
     let asks = matches!(drain_method(loaded), drain::Method::Hacheck(_));
     let apps = case["apps"].as_array().unwrap();
     let of = |task: &Task| {
-        let id = |app: &Value| app["id"] == *task.app_id || task.app_id == loaded.id && app["id"] == "NEW";
+        let id = |app: &Value| {
+            app["id"] == *task.app_id || task.app_id == loaded.id && app["id"] == "NEW"
+        };
         let app = apps.iter().find(|app| id(app)).unwrap();
         let number: usize = task.id.rsplit_once(".t").unwrap().1.parse().unwrap();
         app["tasks"][number]["hacheck"]["fail"].as_str().unwrap_or_default().to_owned()
@@ -280,7 +283,11 @@ fn golden_passes_do_the_same() {
             }
             let running = app(given, id, now);
             known.extend(facts(case, given, &running, &loaded, now));
-            if id == loaded.id && running.shard == 0 { new = Some(running) } else { old.push(running) }
+            if id == loaded.id && running.shard == 0 {
+                new = Some(running)
+            } else {
+                old.push(running)
+            }
         }
         let config = &loaded.config;
         let method = config.bounce_method().unwrap();
