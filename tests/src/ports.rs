@@ -5,6 +5,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     net::{Ipv4Addr, TcpListener},
+    ops::RangeInclusive,
 };
 
 /// A port of 127.0.0.1 that nobody listens on, ours until this is dropped.
@@ -18,6 +19,29 @@ pub struct Port {
 /// its server restarts.
 const FIRST: u16 = 12_000;
 const COUNT: u64 = 20_000;
+
+/// A hundred ports of 127.0.0.1 that [`Port`] gives to nobody, ours until this is dropped.
+#[derive(Debug)]
+pub struct Hundred {
+    pub ports: RangeInclusive<u16>,
+    _lock: File,
+}
+
+impl Hundred {
+    /// # Errors
+    /// When the lock directory cannot be written, or everything is taken.
+    pub fn free() -> io::Result<Self> {
+        let dir = std::env::temp_dir().join("smartstack-test-ports");
+        fs::create_dir_all(&dir)?;
+        for first in (32_000..=32_600).step_by(100) {
+            let lock = File::create(dir.join(format!("{first}-hundred")))?;
+            if lock.try_lock().is_ok() {
+                return Ok(Self { ports: first..=first + 99, _lock: lock });
+            }
+        }
+        Err(io::Error::other("no hundred free ports"))
+    }
+}
 
 impl Port {
     /// # Errors
