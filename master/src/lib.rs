@@ -1,6 +1,7 @@
 //! Beside Marathon and Chronos: what soa-configs ask of a cluster, made into what these are sent.
 
 pub mod app;
+pub mod autoscaling;
 pub mod bounce;
 pub mod cleanup;
 pub mod deploy;

@@ -4,6 +4,8 @@
 
 #[path = "golden/apps.rs"]
 mod apps;
+#[path = "golden/autoscaling.rs"]
+mod autoscaling;
 #[path = "golden/bounces.rs"]
 mod bounces;
 #[path = "../../soa-configs/tests/golden/cases.rs"]
