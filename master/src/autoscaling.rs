@@ -5,6 +5,7 @@
 
 pub mod forecast;
 pub mod history;
+pub mod measure;
 pub mod policy;
 
 use self::{

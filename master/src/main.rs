@@ -1,5 +1,6 @@
 //! `paasta-master`: beside Marathon and Chronos, what soa-configs ask of this cluster.
 
+mod autoscale;
 mod clean;
 mod deploying;
 mod generate;
@@ -38,6 +39,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Autoscale(autoscale::Arguments),
     CheckReplication(replicate::Arguments),
     Cleanup(clean::Arguments),
     Deploy(deploying::Arguments),
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<Outcome> {
     let name = env::args_os().next().unwrap_or_default();
     match Path::new(&name).file_name().and_then(OsStr::to_str) {
+        Some("autoscale_all_services") => autoscale::run_as_before(autoscale::AsBefore::parse()),
         Some("check_marathon_services_replication") => {
             replicate::run_as_before(&replicate::AsBefore::parse())
         }
@@ -93,6 +96,7 @@ fn run() -> anyhow::Result<Outcome> {
         Some("generate_all_deployments") => generate::run_as_before(OfAll::parse()),
         Some("list_marathon_service_instances") => instances::run(&AsBefore::parse().into()),
         _ => match Arguments::parse().command {
+            Command::Autoscale(arguments) => autoscale::run(&arguments),
             Command::CheckReplication(arguments) => replicate::run(&arguments),
             Command::Cleanup(arguments) => clean::run(&arguments),
             Command::Deploy(arguments) => deploying::run(&arguments),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use soa_configs::paasta::{NotConfigured, Settings};
 use tokio::time;
-use zookeeper_client::{Client, Error as Refused};
+use zookeeper_client::{Acls, Client, CreateMode, Error as Refused};
 
 /// Until a session is there (marathon-sync.md §14).
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -64,4 +64,39 @@ impl Sessions {
         *self.current.lock() = Some(client.clone());
         Ok(client)
     }
+}
+
+/// Of each operation.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// What a znode holds. `None`: there is none.
+///
+/// # Errors
+/// When ZooKeeper does not say.
+pub async fn get(client: &Client, path: &str) -> Result<Option<Vec<u8>>, Refused> {
+    let got = time::timeout(DEADLINE, client.get_data(path)).await;
+    match got.unwrap_or(Err(Refused::Timeout)) {
+        Ok((data, _)) => Ok(Some(data)),
+        Err(Refused::NoNode) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a znode, and those above it that are missing.
+///
+/// # Errors
+/// When ZooKeeper does not do it.
+pub async fn put(client: &Client, path: &str, data: &[u8]) -> Result<(), Refused> {
+    let mode = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    let write = async {
+        match client.set_data(path, data, None).await {
+            Err(Refused::NoNode) => {}
+            set => return set.map(drop),
+        }
+        if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+            client.mkdir(parent, &mode).await?;
+        }
+        client.create(path, data, &mode).await.map(drop)
+    };
+    time::timeout(DEADLINE, write).await.unwrap_or(Err(Refused::Timeout))
 }

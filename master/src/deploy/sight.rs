@@ -43,7 +43,7 @@ pub enum Blind {
 /// # Errors
 /// When one does not answer: what is not known is not taken for absent.
 pub async fn apps(shards: &Shards<'_>, wanted: &Wanted) -> Result<Apps, marathon::Error> {
-    let part = short(wanted);
+    let part = short(&wanted.instance.service, &wanted.instance.instance);
     let asked = stream::iter(shards.all()).map(|server| Marathon(server).running_like(&part));
     let listed: Vec<Vec<RunningApp>> = asked.buffered(AT_ONCE).try_collect().await?;
     Ok(Apps::among(listed.into_iter().enumerate().flat_map(numbered), wanted))
@@ -83,15 +83,21 @@ impl Listing {
     /// Those of one instance.
     #[must_use]
     pub fn apps(&self, wanted: &Wanted) -> Apps {
-        let own = self.0.get(&short(wanted)).into_iter().flatten();
-        Apps::among(own.cloned(), wanted)
+        let (service, instance) = (&wanted.instance.service, &wanted.instance.instance);
+        Apps::among(self.named(service, instance).iter().cloned(), wanted)
+    }
+
+    /// The same, of whatever version.
+    #[must_use]
+    pub fn named(&self, service: &str, instance: &str) -> &[RunningApp] {
+        self.0.get(&short(service, instance)).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
 /// The id of an instance, without hashes.
-fn short(wanted: &Wanted) -> String {
-    let (service, instance) = (&wanted.instance.service, &wanted.instance.instance);
-    JobId { service: service.clone(), instance: instance.clone(), hashes: None }.format()
+fn short(service: &str, instance: &str) -> String {
+    let (service, instance) = (service.to_owned(), instance.to_owned());
+    JobId { service, instance, hashes: None }.format()
 }
 
 impl Apps {
