@@ -4,6 +4,7 @@ pub mod app;
 pub mod autoscaling;
 pub mod bounce;
 pub mod cleanup;
+pub mod daemon;
 pub mod deploy;
 pub mod deployments;
 pub mod drain;

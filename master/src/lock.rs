@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::time::{self, Instant};
-use zookeeper_client::{Acls, Client, CreateMode, Error};
+use zookeeper_client::{Acls, Client, CreateMode, Error, EventType};
 
 /// How long one who holds it is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,22 +29,50 @@ pub struct Lock<'c> {
 /// # Errors
 /// When ZooKeeper does not do what it is asked for.
 pub async fn take<'c>(client: &'c Client, path: &str) -> Result<Option<Lock<'c>>, Error> {
+    let until = Instant::now() + PATIENCE;
+    let (lock, name) = contend(client, path, b"").await?;
+    match time::timeout_at(until, first(client, path, &name)).await {
+        Ok(first) => first.map(|()| Some(lock)),
+        Err(_) => {
+            lock.release().await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Waits for the lock at `path`, however long it takes. `data` says who holds it.
+///
+/// # Errors
+/// When ZooKeeper does not do what it is asked for.
+pub async fn wait<'c>(client: &'c Client, path: &str, data: &[u8]) -> Result<Lock<'c>, Error> {
+    let (lock, name) = contend(client, path, data).await?;
+    first(client, path, &name).await?;
+    Ok(lock)
+}
+
+async fn contend<'c>(
+    client: &'c Client,
+    path: &str,
+    data: &[u8],
+) -> Result<(Lock<'c>, String), Error> {
     let open = Acls::anyone_all();
     bounded(client.mkdir(path, &CreateMode::Persistent.with_acls(open))).await?;
     let name = format!("{}{}", contender(), MARKS[0]);
     let mode = CreateMode::EphemeralSequential.with_acls(open);
-    let (_, sequence) = bounded(client.create(&format!("{path}/{name}"), b"", &mode)).await?;
+    let (_, sequence) = bounded(client.create(&format!("{path}/{name}"), data, &mode)).await?;
     let name = format!("{name}{sequence}");
-    let lock = Lock { client, node: format!("{path}/{name}") };
-    let until = Instant::now() + PATIENCE;
+    Ok((Lock { client, node: format!("{path}/{name}") }, name))
+}
+
+/// Until nobody is before us.
+async fn first(client: &Client, path: &str, name: &str) -> Result<(), Error> {
     loop {
         let contenders = bounded(client.list_children(path)).await?;
-        let Some(before) = predecessor(&contenders, &name) else { return Ok(Some(lock)) };
+        let Some(before) = predecessor(&contenders, name) else { return Ok(()) };
         let before = format!("{path}/{before}");
         let (there, watcher) = bounded(client.check_and_watch_stat(&before)).await?;
-        if there.is_some() && time::timeout_at(until, watcher.changed()).await.is_err() {
-            lock.release().await?;
-            return Ok(None);
+        if there.is_some() && watcher.changed().await.event_type == EventType::Session {
+            return Err(Error::SessionExpired);
         }
     }
 }

@@ -11,6 +11,7 @@ mod of_instances;
 mod planning;
 mod render;
 mod replicate;
+mod running;
 mod validate;
 
 use std::{
@@ -47,6 +48,7 @@ enum Command {
     Instances(instances::Arguments),
     Plan(planning::Arguments),
     Render(render::Arguments),
+    Run(running::Arguments),
     Validate(validate::Arguments),
 }
 
@@ -104,6 +106,7 @@ fn run() -> anyhow::Result<Outcome> {
             Command::Instances(arguments) => instances::run(&arguments),
             Command::Plan(arguments) => planning::run(&arguments),
             Command::Render(arguments) => render::run(&arguments),
+            Command::Run(arguments) => running::run(&arguments),
             Command::Validate(arguments) => validate::run(&arguments),
         },
     }

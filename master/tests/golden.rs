@@ -12,6 +12,8 @@ mod bounces;
 mod cases;
 #[path = "golden/cleanup.rs"]
 mod cleanup;
+#[path = "golden/daemon.rs"]
+mod daemon;
 #[path = "golden/deployments.rs"]
 mod deployments;
 #[path = "golden/refused.rs"]
