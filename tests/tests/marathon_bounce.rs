@@ -7,7 +7,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,6 +22,7 @@ use end_to_end::{
     },
     ports::Hundred,
 };
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::{process::Command, time};
 
@@ -50,7 +51,7 @@ struct OnHost {
 
 impl OnHost {
     fn change(&self, change: impl FnOnce(&mut BTreeMap<String, u16>)) -> io::Result<()> {
-        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ports = self.ports.lock();
         change(&mut ports);
         let entries = ports.iter().map(|(name, port)| {
             json!({"name": name, "namespaces": [self.namespace], "port": port, "interval": "500ms"})
@@ -66,12 +67,14 @@ impl Runner for OnHost {
     fn start(&self, task: Placed) -> io::Result<()> {
         let (name, port) = (task.task.to_string(), task.ports.first().copied().unwrap_or_default());
         self.tasks.start(task)?;
-        self.change(|ports| drop(ports.insert(name, port)))
+        self.change(|ports| {
+            ports.insert(name, port);
+        })
     }
 
     fn stop(&self, task: &TaskId, ending: Ending) -> End {
         // What cannot be written is found by the test: the agent keeps what is gone.
-        let _ = self.change(|ports| drop(ports.remove(&task.to_string())));
+        let _ = self.change(|ports| ports.retain(|name, _| name != task.as_str()));
         self.tasks.stop(task, ending)
     }
 }

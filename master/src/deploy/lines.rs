@@ -143,8 +143,8 @@ impl Bounce<'_> {
     /// At the end of a bounce: nothing old was left before this pass, and it removed the rest.
     #[must_use]
     pub fn finishing(self, seen: &Seen<'_>, step: &Step<'_>, ends: &Ends<'_>) -> Option<Line> {
-        let is_last =
-            !is_under_way(seen, step) && !(ends.kill.is_empty() && ends.remove.is_empty());
+        let does_nothing = ends.kill.is_empty() && ends.remove.is_empty();
+        let is_last = !(is_under_way(seen, step) || does_nothing);
         let (method, Self { name, id, .. }) = (self.method.as_str(), self);
         is_last
             .then(|| Line::event(format!("{method} bounce on {name} finishing. Now running {id}")))
