@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod bounce;
+pub mod chronos;
 pub mod cleanup;
 pub mod deployments;
 pub mod drain;

@@ -12,6 +12,8 @@ mod cases;
 mod cleanup;
 #[path = "golden/deployments.rs"]
 mod deployments;
+#[path = "golden/jobs.rs"]
+mod jobs;
 #[path = "golden/refused.rs"]
 mod refused;
 #[path = "golden/replication.rs"]
