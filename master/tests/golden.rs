@@ -8,6 +8,8 @@ mod apps;
 mod bounces;
 #[path = "../../soa-configs/tests/golden/cases.rs"]
 mod cases;
+#[path = "golden/chronos_sync.rs"]
+mod chronos_sync;
 #[path = "golden/cleanup.rs"]
 mod cleanup;
 #[path = "golden/deployments.rs"]

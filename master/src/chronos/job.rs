@@ -114,7 +114,8 @@ impl Job {
             }
         }
         let token = deployment.control.force_bounce.as_deref();
-        let hash = config_hash(&Node::made(definition.clone()), token).map_err(unwritable)?;
+        let hash = config_hash(&Node::made(definition.clone()), token)
+            .map_err(|error| JobError::Unwritable(error.to_string()))?;
         Ok(Self { name, definition, parents, hash })
     }
 
@@ -138,16 +139,14 @@ impl Job {
     /// # Errors
     /// When it holds something that JSON cannot express.
     pub fn hash_input(&self) -> Result<String, JobError> {
-        json::canonical(&Node::made(self.definition.clone())).map_err(unwritable)
+        json::canonical(&Node::made(self.definition.clone()))
+            .map_err(|error| JobError::Unwritable(error.to_string()))
     }
 }
 
-fn unwritable(error: json::Unwritable) -> JobError {
-    JobError::Unwritable(error.to_string())
-}
-
-/// Beside a schedule they do not count.
-fn parents(config: &JobConfig) -> Vec<JobName> {
+/// The jobs that start one. Beside a schedule they do not count.
+#[must_use]
+pub fn parents(config: &JobConfig) -> Vec<JobName> {
     let names = if config.schedule.is_some() { &[][..] } else { &config.parents };
     names.iter().filter_map(|parent| JobName::of_parent(parent)).collect()
 }
