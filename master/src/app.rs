@@ -4,12 +4,13 @@
 //! Pure: what it depends on is in [`Given`]. The hash stands in the id, and PaaSTA's own tools would bounce
 //! an app whose hash they compute otherwise, so values keep the kind in which they are written.
 
-mod container;
+pub(crate) mod container;
 mod health;
-mod placement;
+pub(crate) mod placement;
 mod request;
 
 use soa_configs::{
+    container::Container,
     documents::ServiceDocuments,
     hash::config_hash,
     ids::{self, JobId},
@@ -84,7 +85,7 @@ impl App {
     /// # Errors
     /// See [`AppError`].
     pub fn of(given: Given<'_>, config: &MarathonConfig) -> Result<Self, AppError> {
-        let image = image(given)?;
+        let image = image(given.files, given.deployment, given.settings)?;
         let mut definition = fields(given, config, &image)?;
         let hashed = hashed(given, &definition);
         let unwritable = |error: json::Unwritable| AppError::Unwritable(error.to_string());
@@ -111,17 +112,21 @@ impl App {
 }
 
 /// The URL of the image.
-fn image(given: Given<'_>) -> Result<String, AppError> {
-    if given.deployment.docker_image.is_empty() {
+pub(crate) fn image(
+    files: &ServiceDocuments,
+    deployment: &Deployment,
+    settings: &Settings,
+) -> Result<String, AppError> {
+    if deployment.docker_image.is_empty() {
         return Err(AppError::NoDockerImage);
     }
-    let service = given.files.get("service.yaml").and_then(|document| document.node.as_map());
+    let service = files.get("service.yaml").and_then(|document| document.node.as_map());
     let own = service.and_then(|map| map.get("docker_registry")).and_then(Node::as_text);
     let registry = match own {
         Some(own) => own,
-        None => given.settings.docker_registry()?,
+        None => settings.docker_registry()?,
     };
-    Ok(format!("{registry}/{}", given.deployment.docker_image))
+    Ok(format!("{registry}/{}", deployment.docker_image))
 }
 
 fn fields(given: Given<'_>, config: &MarathonConfig, image: &str) -> Result<Map, AppError> {
@@ -139,7 +144,7 @@ fn fields(given: Given<'_>, config: &MarathonConfig, image: &str) -> Result<Map,
         ("backoff_factor", config.backoff_factor.clone()),
         ("max_launch_delay_seconds", config.max_launch_delay_seconds.clone()),
         ("health_checks", health::checks(given.settings, config)),
-        ("env", environment(given, config)),
+        ("env", Node::made(environment(given.instance, given.deployment, own))),
         ("mem", float("mem", &own.mem)?),
         ("cpus", float("cpus", &own.cpus)?),
         ("disk", float("disk", &own.disk)?),
@@ -171,21 +176,20 @@ fn backoff_seconds(config: &MarathonConfig) -> i64 {
     }
 }
 
-/// §6.5.
-fn environment(given: Given<'_>, config: &MarathonConfig) -> Node {
-    let instance = given.instance;
+/// What PaaSTA tells a container of itself, and the instance's own over it (§6.5).
+pub(crate) fn environment(instance: &Instance, deployment: &Deployment, own: &Container) -> Map {
     let injected = [
         ("PAASTA_SERVICE", instance.service.as_str()),
         ("PAASTA_INSTANCE", instance.instance.as_str()),
         ("PAASTA_CLUSTER", instance.cluster.as_str()),
         ("PAASTA_DEPLOY_GROUP", instance.deploy_group.as_str()),
-        ("PAASTA_DOCKER_IMAGE", given.deployment.docker_image.as_str()),
+        ("PAASTA_DOCKER_IMAGE", deployment.docker_image.as_str()),
     ];
     let mut env: Map = injected.into_iter().map(|(name, text)| (name, Node::made(text))).collect();
-    for (name, value) in &config.container.env {
+    for (name, value) in &own.env {
         env.set(name, value.clone());
     }
-    Node::made(env)
+    env
 }
 
 /// What is hashed: the definition without what may change in place, and with the signatures of its secrets.

@@ -18,6 +18,9 @@ const RUNBOOK: &str = "http://y/paasta-troubleshooting";
 const TIP: &str = "Please set a `tip` field in your monitoring.yaml. Docs: \
     https://paasta.readthedocs.io/en/latest/yelpsoa_configs.html#monitoring-yaml";
 
+const SET_RUNBOOK: &str = "Please set a `runbook` field in your monitoring.yaml. Like \"y/rb-mesos\". Docs: \
+    https://paasta.readthedocs.io/en/latest/yelpsoa_configs.html#monitoring-yaml";
+
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -136,6 +139,20 @@ pub fn lookup(files: &ServiceDocuments, overrides: &Map, key: &str) -> Option<No
     let inner = service.and_then(|service| service.get("monitoring")).and_then(Node::as_map);
     let levels = [Some(overrides), map("monitoring.yaml"), inner, service];
     levels.into_iter().flatten().find_map(|level| level.get(key)).cloned()
+}
+
+/// What an instance says of the events of a check that looks once a minute, with the defaults of such a
+/// check: `alert_after` is its own.
+#[must_use]
+pub fn of_instance(files: &ServiceDocuments, monitoring: &Map, alert_after: &str) -> Map {
+    let mut overrides = monitoring.clone();
+    if overrides.get("alert_after").is_none() {
+        overrides.set("alert_after", Node::made(alert_after));
+    }
+    let runbook = lookup(files, &overrides, "runbook").unwrap_or_else(|| Node::made(SET_RUNBOOK));
+    overrides.set("runbook", runbook);
+    overrides.set("check_every", Node::made("1m"));
+    overrides
 }
 
 fn plain(node: &Node) -> Json {

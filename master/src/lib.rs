@@ -3,6 +3,7 @@
 pub mod app;
 pub mod autoscaling;
 pub mod bounce;
+pub mod chronos;
 pub mod cleanup;
 pub mod daemon;
 pub mod deploy;

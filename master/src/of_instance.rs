@@ -43,6 +43,14 @@ impl OfInstance {
     /// # Errors
     /// When the system configuration cannot be read.
     pub(crate) fn find(&self) -> anyhow::Result<Option<Found>> {
+        self.find_of(Kind::Marathon)
+    }
+
+    /// The same in the file of this kind.
+    ///
+    /// # Errors
+    /// See [`Self::find`].
+    pub(crate) fn find_of(&self, kind: Kind) -> anyhow::Result<Option<Found>> {
         let Ok(JobId { service, instance, .. }) = JobId::parse(&self.name) else {
             complain(&format!("`{}` is not SERVICE.INSTANCE", self.name));
             return Ok(None);
@@ -58,7 +66,7 @@ impl OfInstance {
         let mut documents = Documents::new(&self.soa_dir);
         documents.refresh_service(&service);
         let files = documents.into_service(&service);
-        let instance = load::instance(&files, Kind::Marathon, &service, &instance, cluster);
+        let instance = load::instance(&files, kind, &service, &instance, cluster);
         Ok(Some(Found { settings, files, instance }))
     }
 }

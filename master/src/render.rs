@@ -4,9 +4,17 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use paasta_master::app::{App, Given};
+use jiff::Zoned;
+use paasta_master::{
+    app::{App, Given},
+    chronos::{self, Job},
+};
 use serde_json::Value;
-use soa_configs::{json, load::Deployment};
+use soa_configs::{
+    json,
+    load::{Deployment, Kind},
+    yaml::{Map, Node},
+};
 
 use crate::{
     Outcome,
@@ -22,7 +30,30 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
+    Chronos(Chronos),
     Marathon(Marathon),
+}
+
+/// Print the Chronos job of an instance: one JSON object, the body of PUT /scheduler/iso8601, or of PUT
+/// /scheduler/dependency when it has parents.
+///
+/// `description` is a hash of all else: another one means that Chronos is sent the job anew. Time variables
+/// in `cmd` stand for this moment. Nothing is asked of Chronos.
+#[derive(Args)]
+#[command(after_help = "\
+Exit status: 0 it is printed, 1 the instance makes no job (the reason is on standard error), 2 the
+arguments are wrong or the cluster is not known.
+
+Examples:
+  paasta-master render chronos batch.nightly
+  paasta-master render chronos batch.nightly -d ./yelpsoa-configs -c norcal-devc | jq .constraints")]
+struct Chronos {
+    #[command(flatten)]
+    of: OfInstance,
+
+    /// Print the text that is hashed for `description` instead, without a token of force_bounce
+    #[arg(long)]
+    hash_input: bool,
 }
 
 /// Print the Marathon app of an instance: one JSON object with its id and the body of POST /v2/apps.
@@ -56,7 +87,33 @@ struct Marathon {
 /// # Errors
 /// When the instance makes no app, or standard output cannot be written.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let What::Marathon(arguments) = &arguments.what;
+    match &arguments.what {
+        What::Chronos(arguments) => chronos(arguments),
+        What::Marathon(arguments) => marathon(arguments),
+    }
+}
+
+fn chronos(arguments: &Chronos) -> anyhow::Result<Outcome> {
+    let Some(found) = arguments.of.find_of(Kind::Chronos)? else { return Ok(Outcome::Usage) };
+    let OfInstance { name, soa_dir, .. } = &arguments.of;
+    let job = job(&found).with_context(|| format!("{name} in {}", soa_dir.display()))?;
+    let text = if arguments.hash_input {
+        format!("{}\n", job.hash_input()?)
+    } else {
+        let body = json::canonical(&Node::made(job.request(&Map::default())))?;
+        format!("{:#}\n", serde_json::from_str::<Value>(&body)?)
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(Outcome::Complete)
+}
+
+fn job(found: &Found) -> anyhow::Result<Job> {
+    let Found { settings, files, instance } = found;
+    let instance = instance.as_ref().map_err(Clone::clone)?;
+    Ok(Job::make(chronos::Given { files, instance, settings, now: &Zoned::now() })?)
+}
+
+fn marathon(arguments: &Marathon) -> anyhow::Result<Outcome> {
     let Some(found) = arguments.of.find()? else { return Ok(Outcome::Usage) };
     let OfInstance { name, soa_dir, .. } = &arguments.of;
     let app = app(found, arguments.instances)

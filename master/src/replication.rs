@@ -6,22 +6,15 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use soa_configs::{
-    documents::ServiceDocuments,
-    marathon::MarathonConfig,
-    yaml::{Map, Node},
-};
+use soa_configs::{documents::ServiceDocuments, marathon::MarathonConfig, yaml::Map};
 
 use crate::{
-    events::{Status, lookup},
+    events::{Status, of_instance},
     marathon::running::Task,
 };
 
 /// Younger tasks do not count yet.
 const SETTLED: SignedDuration = SignedDuration::from_mins(1);
-
-const RUNBOOK: &str = "Please set a `runbook` field in your monitoring.yaml. Like \"y/rb-mesos\". Docs: \
-    https://paasta.readthedocs.io/en/latest/yelpsoa_configs.html#monitoring-yaml";
 
 const HELP: &str = "\n\nSome of the instances that should run are not available: they may not be started, \
     not be healthy, or not be registered. `paasta status -vv` of this instance shows its tasks and their last \
@@ -54,14 +47,7 @@ pub fn is_counted_in_haproxy(config: &MarathonConfig, asked: &Asked) -> bool {
 /// What an instance says of its events, with the defaults of this check.
 #[must_use]
 pub fn overrides(files: &ServiceDocuments, config: &MarathonConfig) -> Map {
-    let mut overrides = config.container.monitoring.clone();
-    if overrides.get("alert_after").is_none() {
-        overrides.set("alert_after", Node::made("2m"));
-    }
-    let runbook = lookup(files, &overrides, "runbook").unwrap_or_else(|| Node::made(RUNBOOK));
-    overrides.set("runbook", runbook);
-    overrides.set("check_every", Node::made("1m"));
-    overrides
+    of_instance(files, &config.container.monitoring, "2m")
 }
 
 /// Whether there are too few, and how many percent there are. Of nothing there are always enough.

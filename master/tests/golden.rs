@@ -10,12 +10,16 @@ mod autoscaling;
 mod bounces;
 #[path = "../../soa-configs/tests/golden/cases.rs"]
 mod cases;
+#[path = "golden/chronos_sync.rs"]
+mod chronos_sync;
 #[path = "golden/cleanup.rs"]
 mod cleanup;
 #[path = "golden/daemon.rs"]
 mod daemon;
 #[path = "golden/deployments.rs"]
 mod deployments;
+#[path = "golden/jobs.rs"]
+mod jobs;
 #[path = "golden/refused.rs"]
 mod refused;
 #[path = "golden/replication.rs"]

@@ -32,9 +32,13 @@ fn host(marathon: &str) -> TempDir {
 
 /// Exit code, standard output, standard error.
 fn render(host: &TempDir, arguments: &[&str]) -> (i32, String, String) {
+    render_of("marathon", host, arguments)
+}
+
+fn render_of(kind: &str, host: &TempDir, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_paasta-master"));
     command.current_dir(host.path()).env("PAASTA_SYSTEM_CONFIG_DIR", host.path().join("etc"));
-    command.args(["render", "marathon", "-d", "soa"]).args(arguments);
+    command.args(["render", kind, "-d", "soa"]).args(arguments);
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
@@ -90,4 +94,28 @@ fn a_name_that_is_none_is_a_wrong_argument() {
     let host = host("main: {}\n");
     let (code, _, complaint) = render(&host, &["svc"]);
     assert_eq!((code, complaint.as_str()), (2, "error: `svc` is not SERVICE.INSTANCE\n"));
+}
+
+#[test]
+fn a_chronos_job_is_printed_with_the_hash_that_paasta_gives_it() {
+    let host = host("main: {}\n");
+    let file = host.path().join("soa/svc/chronos-c1.yaml");
+    let text = "main: {schedule: R/2015-01-01T00:00:00Z/PT1H, cmd: /bin/true}\nbad: {cmd: '%'}\n";
+    File::create(file).unwrap().write_all(text.as_bytes()).unwrap();
+    let (code, out, complaint) = render_of("chronos", &host, &["svc.main"]);
+    assert_eq!((code, complaint.as_str()), (0, ""));
+    let printed: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(printed["name"], "svc main");
+    let (code, hashed, _) = render_of("chronos", &host, &["svc.main", "--hash-input"]);
+    assert_eq!(code, 0);
+    assert!(hashed.starts_with(r#"{"arguments": null, "async": false, "command": "/bin/true", "#));
+    let hash = soa_configs::hash::config_hash(&soa_configs::json::parse(&hashed).unwrap(), None);
+    assert_eq!(printed["description"], hash.unwrap());
+    let (code, out, complaint) = render_of("chronos", &host, &["svc.bad"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    let reason = "Docker url not available because there is no docker_image";
+    assert_eq!(complaint, format!("error: svc.bad in soa: {reason}\n"));
+    let (code, _, complaint) = render_of("chronos", &host, &["svc.other"]);
+    assert_eq!(code, 1);
+    assert!(complaint.contains("No job named \"other\" in config file chronos-c1.yaml"));
 }

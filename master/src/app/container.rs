@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use soa_configs::{
+    container::Container,
     json,
+    load::Instance,
     marathon::MarathonConfig,
+    paasta::Settings,
     yaml::{Map, Node, Value},
 };
 
@@ -23,7 +26,7 @@ pub(super) fn container(
     let mut docker: Map = [
         ("image", Node::made(image)),
         ("network", config.container.net.clone()),
-        ("parameters", Node::made(parameters(given, config)?)),
+        ("parameters", Node::made(parameters(given.instance, &config.container)?)),
     ]
     .into_iter()
     .collect();
@@ -40,7 +43,7 @@ pub(super) fn container(
     let container: Map = [
         ("type", Node::made("DOCKER")),
         ("docker", Node::made(docker)),
-        ("volumes", Node::made(volumes(given)?)),
+        ("volumes", Node::made(volumes(given.settings, given.instance)?)),
     ]
     .into_iter()
     .collect();
@@ -62,14 +65,14 @@ pub(super) fn without_labels(container: &Node) -> Node {
     Node::made(container)
 }
 
-fn parameters(given: Given<'_>, config: &MarathonConfig) -> Result<Vec<Node>, AppError> {
-    let own = &config.container;
+/// Docker's parameters of an instance, of Marathon or Chronos; their order counts in the hash.
+pub(crate) fn parameters(instance: &Instance, own: &Container) -> Result<Vec<Node>, AppError> {
     let mut parameters = vec![
-        parameter("memory-swap", format!("{}m", swap(config)?)),
+        parameter("memory-swap", format!("{}m", swap(own)?)),
         parameter("cpu-period", integral("cfs_period_us", &own.cfs_period_us)?),
-        parameter("cpu-quota", quota(config)?.to_string()),
-        parameter("label", format!("paasta_service={}", given.instance.service)),
-        parameter("label", format!("paasta_instance={}", given.instance.instance)),
+        parameter("cpu-quota", quota(own)?.to_string()),
+        parameter("label", format!("paasta_service={}", instance.service)),
+        parameter("label", format!("paasta_instance={}", instance.instance)),
     ];
     for (name, value) in &own.extra_docker_args {
         parameters.push(parameter(name, value.value.clone()));
@@ -91,14 +94,13 @@ fn parameter(key: &str, value: impl Into<Value>) -> Node {
     Node::made(pair)
 }
 
-fn swap(config: &MarathonConfig) -> Result<i64, AppError> {
-    let mem = expect_number("mem", &config.container.mem)?;
+fn swap(own: &Container) -> Result<i64, AppError> {
+    let mem = expect_number("mem", &own.mem)?;
     whole(mem + EXECUTOR_MB, f64::ceil).ok_or_else(|| unfit("mem"))
 }
 
 /// Microseconds of processor time in each period.
-fn quota(config: &MarathonConfig) -> Result<i64, AppError> {
-    let own = &config.container;
+fn quota(own: &Container) -> Result<i64, AppError> {
     let cpus = expect_number("cpus", &own.cpus)?;
     let period = expect_number("cfs_period_us", &own.cfs_period_us)?;
     let burst = expect_number("cpu_burst_pct", &own.cpu_burst_pct)?;
@@ -121,10 +123,10 @@ fn integral(key: &str, node: &Node) -> Result<String, AppError> {
 }
 
 /// Those of the host and the instance's own, of two with the same paths the later one, sorted.
-fn volumes(given: Given<'_>) -> Result<Vec<Node>, AppError> {
-    given.settings.volumes()?;
-    let own = given.instance.merged.get("extra_volumes").and_then(Node::as_list);
-    let all = given.settings.volumes_as_written.iter().chain(own.unwrap_or_default());
+pub(crate) fn volumes(settings: &Settings, instance: &Instance) -> Result<Vec<Node>, AppError> {
+    settings.volumes()?;
+    let own = instance.merged.get("extra_volumes").and_then(Node::as_list);
+    let all = settings.volumes_as_written.iter().chain(own.unwrap_or_default());
     let mut by_paths = BTreeMap::new();
     for volume in all {
         let path = |name| {

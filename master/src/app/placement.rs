@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use soa_configs::{
+    container::Container,
     json,
     marathon::MarathonConfig,
+    paasta::Settings,
     yaml::{Node, Value},
 };
 
 use super::{AppError, Given, number};
 
-type Constraint = Vec<String>;
+pub(crate) type Constraint = Vec<String>;
 type Whitelist = Option<(String, Vec<String>)>;
 
 /// `wanted` is the number of tasks that are to run now.
@@ -23,8 +25,13 @@ pub(super) fn constraints(
         Some(own) => own.clone(),
         None => computed(given, config, wanted)?,
     };
+    Ok(written(lists))
+}
+
+/// Lists of lists of texts.
+pub(crate) fn written(lists: impl IntoIterator<Item = Constraint>) -> Node {
     let node = |list: Constraint| Node::made(list.into_iter().map(Node::made).collect::<Vec<_>>());
-    Ok(Node::made(lists.into_iter().map(node).collect::<Vec<_>>()))
+    Node::made(lists.into_iter().map(node).collect::<Vec<_>>())
 }
 
 fn computed(
@@ -39,12 +46,7 @@ fn computed(
         let places = places(given, config, hosts, discover)?;
         all.push(vec![discover.clone(), "GROUP_BY".to_owned(), places.to_string()]);
     }
-    all.extend(unlike(&own.deploy_blacklist));
-    all.extend(like(&own.deploy_whitelist));
-    all.extend(unlike(&settings.deploy_blacklist));
-    all.extend(like(&settings.deploy_whitelist));
-    let pool = own.pool.as_text().map_or_else(|| shown(&own.pool), str::to_owned);
-    all.push(vec!["pool".to_owned(), "LIKE".to_owned(), pool]);
+    all.extend(by_lists_and_pool(own, settings));
     let most = config.max_instances.as_ref().filter(|most| !most.is_falsy());
     let size = number(most.unwrap_or(wanted)).unwrap_or(0.0);
     let is_unique = i32::try_from(settings.auto_hostname_unique_size)
@@ -53,6 +55,19 @@ fn computed(
         all.push(vec!["hostname".to_owned(), "UNIQUE".to_owned()]);
     }
     Ok(all)
+}
+
+/// What the lists of an instance and of its host say, and its pool: of Marathon and Chronos alike.
+pub(crate) fn by_lists_and_pool<'c>(
+    own: &'c Container,
+    settings: &'c Settings,
+) -> impl Iterator<Item = Constraint> + use<'c> {
+    let pool = vec!["pool".to_owned(), "LIKE".to_owned(), shown(&own.pool)];
+    unlike(&own.deploy_blacklist)
+        .chain(like(&own.deploy_whitelist))
+        .chain(unlike(&settings.deploy_blacklist))
+        .chain(like(&settings.deploy_whitelist))
+        .chain([pool])
 }
 
 fn unlike(blacklist: &[(String, String)]) -> impl Iterator<Item = Constraint> {

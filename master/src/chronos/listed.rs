@@ -1,0 +1,174 @@
+//! Jobs as Chronos lists them (chronos-sync.md §10 and §13).
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use soa_configs::yaml::{Map, Node};
+
+use super::JobName;
+
+/// A job that Chronos has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub name: String,
+    /// Of a job that PaaSTA made, its hash.
+    pub description: String,
+    pub is_disabled: bool,
+    pub past: Past,
+    pub starts: Starts,
+}
+
+/// What makes a job run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Starts {
+    Schedule,
+    /// The names of the jobs whose success starts it.
+    Parents(BTreeSet<String>),
+    Unknown,
+}
+
+/// What Chronos remembers of the runs of a job: as written, so that it can be handed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    pub last_success: String,
+    pub last_error: String,
+    pub success_count: i64,
+    pub error_count: i64,
+}
+
+/// When a job ran last, and whether well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastRun {
+    pub at: Timestamp,
+    pub is_success: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw {
+    name: String,
+    description: Option<String>,
+    disabled: Option<bool>,
+    last_success: Option<String>,
+    last_error: Option<String>,
+    success_count: Option<i64>,
+    error_count: Option<i64>,
+    schedule: Option<String>,
+    parents: Option<BTreeSet<String>>,
+}
+
+impl Listed {
+    /// Reads the answer of `GET /scheduler/jobs`.
+    ///
+    /// # Errors
+    /// When it is no list of jobs.
+    pub fn parse(answer: &[u8]) -> Result<Vec<Self>, serde_json::Error> {
+        let raw: Vec<Raw> = serde_json::from_slice(answer)?;
+        Ok(raw.into_iter().map(Self::of).collect())
+    }
+
+    fn of(raw: Raw) -> Self {
+        let starts = match (raw.schedule, raw.parents) {
+            (Some(_), _) => Starts::Schedule,
+            (None, Some(parents)) => Starts::Parents(parents),
+            (None, None) => Starts::Unknown,
+        };
+        Self {
+            name: raw.name,
+            description: raw.description.unwrap_or_default(),
+            is_disabled: raw.disabled.unwrap_or(false),
+            past: Past {
+                last_success: raw.last_success.unwrap_or_default(),
+                last_error: raw.last_error.unwrap_or_default(),
+                success_count: raw.success_count.unwrap_or(0),
+                error_count: raw.error_count.unwrap_or(0),
+            },
+            starts,
+        }
+    }
+
+    /// `None`: PaaSTA gives no job such a name.
+    #[must_use]
+    pub fn paasta_name(&self) -> Option<JobName> {
+        JobName::parse(&self.name)
+    }
+
+    /// Whether PaaSTA made it: it has such a name, and its description is a hash.
+    #[must_use]
+    pub fn is_made_by_paasta(&self) -> bool {
+        let digits = self.description.strip_prefix("config");
+        let is_hash = digits.is_some_and(|digits| {
+            digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        });
+        is_hash && self.paasta_name().is_some()
+    }
+}
+
+impl Past {
+    /// The fields of a job that say the same.
+    #[must_use]
+    pub fn fields(&self) -> Map {
+        [
+            ("lastSuccess", Node::made(self.last_success.as_str())),
+            ("lastError", Node::made(self.last_error.as_str())),
+            ("successCount", Node::made(self.success_count)),
+            ("errorCount", Node::made(self.error_count)),
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    /// `None`: it never ran. Of a success and a failure at the same time the success counts.
+    #[must_use]
+    pub fn last_run(&self) -> Option<LastRun> {
+        let success = moment(&self.last_success).map(|at| LastRun { at, is_success: true });
+        let failure = moment(&self.last_error).map(|at| LastRun { at, is_success: false });
+        match (success, failure) {
+            (Some(success), Some(failure)) if failure.at > success.at => Some(failure),
+            (success, failure) => success.or(failure),
+        }
+    }
+}
+
+/// A time that nobody can read was long ago.
+fn moment(text: &str) -> Option<Timestamp> {
+    (!text.is_empty()).then(|| text.parse().unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_later_run_counts_and_a_success_wins_a_tie() {
+        let (early, late) = ("2018-03-14T08:00:00.000Z", "2018-03-14T09:00:00.000Z");
+        for (success, failure, expected) in [
+            ("", "", None),
+            (early, "", Some((early, true))),
+            ("", early, Some((early, false))),
+            (early, late, Some((late, false))),
+            (late, early, Some((late, true))),
+            (late, late, Some((late, true))),
+            ("soon", early, Some((early, false))),
+        ] {
+            let (last_success, last_error) = (success.to_owned(), failure.to_owned());
+            let past = Past { last_success, last_error, ..Past::default() };
+            let run = past.last_run().map(|run| (run.at, run.is_success));
+            let expected = expected.map(|(at, well): (&str, _)| (at.parse().unwrap(), well));
+            assert_eq!(run, expected, "{success} {failure}");
+        }
+    }
+
+    #[test]
+    fn a_job_of_paasta_has_its_name_and_its_hash() {
+        let jobs = br#"[{"name": "web job", "description": "config0123abcd"},
+            {"name": "web job", "description": "mine"}, {"name": "weird", "description": "config0123abcd"},
+            {"name": "my job", "parents": ["a", "b"], "schedule": null}]"#;
+        let jobs = Listed::parse(jobs).unwrap();
+        let ours: Vec<bool> = jobs.iter().map(Listed::is_made_by_paasta).collect();
+        assert_eq!(ours, [true, false, false, false]);
+        assert_eq!(jobs[3].starts, Starts::Parents(["a".to_owned(), "b".to_owned()].into()));
+        assert!(Listed::parse(b"{}").is_err());
+    }
+}
