@@ -45,6 +45,6 @@ pub use refusal::Refusal;
 pub use routes::{Reply, Request, answer};
 pub use script::{Behaviour, Health, Script};
 pub use settings::Settings;
-pub use simulator::{Call, Marathon};
 pub(crate) use simulator::is_known;
+pub use simulator::{Call, Marathon};
 pub use task::{Phase, Results, Task};

@@ -123,7 +123,9 @@ mod tests {
 
     #[test]
     fn what_is_no_cron_is_refused() {
-        for text in ["", "@daily", "* * * *", "60 * * * *", "* * * * * *", "*/0 * * * *", "5-1 * * * *"] {
+        for text in
+            ["", "@daily", "* * * *", "60 * * * *", "* * * * * *", "*/0 * * * *", "5-1 * * * *"]
+        {
             assert_eq!(Cron::parse(text), None, "{text}");
         }
     }

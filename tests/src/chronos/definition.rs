@@ -36,9 +36,8 @@ pub(super) struct Definition {
 
 impl Definition {
     pub(super) fn parse(body: &str, path: Path, now: Timestamp) -> Result<Self, Refusal> {
-        let fields = match serde_json::from_str(body) {
-            Ok(Value::Object(fields)) => fields,
-            Ok(_) | Err(_) => return Err(Refusal::bad_request("Unable to process JSON")),
+        let Ok(Value::Object(fields)) = serde_json::from_str(body) else {
+            return Err(Refusal::bad_request("Unable to process JSON"));
         };
         let text = |key: &str| fields.get(key).and_then(Value::as_str);
         // A null stands for the text `null`, as far as the real one cares.
@@ -51,7 +50,8 @@ impl Definition {
             return Err(Refusal::unprocessable(&missing));
         }
         let name = text("name").unwrap_or_default().to_owned();
-        let is_allowed = |c: char| c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || "_.#-".contains(c);
+        let is_allowed =
+            |c: char| c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || "_.#-".contains(c);
         if name.is_empty() || !name.chars().all(is_allowed) {
             return Err(Refusal::bad_request(format!(
                 "the job's name is invalid. Allowed names: '[\\w\\s\\.#_-]+' (was '{name}')"

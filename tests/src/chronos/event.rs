@@ -6,15 +6,32 @@ use jiff::Timestamp;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    Created { job: String },
-    Replaced { job: String },
-    Deleted { job: String },
-    Started { job: String, attempt: u32 },
-    Succeeded { job: String },
-    Failed { job: String },
-    Killed { job: String },
+    Created {
+        job: String,
+    },
+    Replaced {
+        job: String,
+    },
+    Deleted {
+        job: String,
+    },
+    Started {
+        job: String,
+        attempt: u32,
+    },
+    Succeeded {
+        job: String,
+    },
+    Failed {
+        job: String,
+    },
+    Killed {
+        job: String,
+    },
     /// Its recurrences are used up.
-    Disabled { job: String },
+    Disabled {
+        job: String,
+    },
 }
 
 impl fmt::Display for Event {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     definition::{Definition, Path, Starts},
@@ -139,7 +139,11 @@ impl Machine {
         }
         let old = self.jobs.remove(&name);
         let job = name.clone();
-        self.events.push(if old.is_some() { Event::Replaced { job } } else { Event::Created { job } });
+        self.events.push(if old.is_some() {
+            Event::Replaced { job }
+        } else {
+            Event::Created { job }
+        });
         self.jobs.insert(name.clone(), replaced(definition, old));
         self.expire(&name);
         Ok(name)
@@ -226,7 +230,8 @@ impl Machine {
     pub fn step(&mut self, now: Timestamp) {
         while let Some(next) = self.next().filter(|next| *next <= now) {
             self.now = self.now.max(next);
-            let due = self.jobs.iter().filter(|(_, job)| due(job).is_some_and(|due| due <= self.now));
+            let due =
+                self.jobs.iter().filter(|(_, job)| due(job).is_some_and(|due| due <= self.now));
             for name in due.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
                 self.act(&name);
             }
@@ -355,7 +360,6 @@ fn replaced(definition: Definition, old: Option<Job>) -> Job {
         run_times,
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -32,9 +32,7 @@ pub(super) fn answer(
         }
         ("PUT", ["scheduler", "job", name]) => machine.run_now(name).map(|()| (204, None)),
         ("DELETE", ["scheduler", "job", name]) => machine.delete(name).map(|()| (204, None)),
-        ("DELETE", ["scheduler", "task", "kill", name]) => {
-            machine.kill(name).map(|()| (204, None))
-        }
+        ("DELETE", ["scheduler", "task", "kill", name]) => machine.kill(name).map(|()| (204, None)),
         ("GET", _) => look(machine, &parts, query).map(|body| (200, Some(body))),
         _ => Err(Refusal::no_path()),
     };
@@ -50,9 +48,7 @@ fn look(machine: &Machine, parts: &[&str], query: &str) -> Result<Value, Refusal
         }
         ["scheduler", "graph", "csv"] => json!(show::graph(machine)),
         ["scheduler", "stats", kind] => {
-            let of = |(name, job): (&str, &Job)| {
-                json!({"jobNameLabel": name, "time": show::statistics(job)["histogram"][*kind]})
-            };
+            let of = |(name, job): (&str, &Job)| json!({"jobNameLabel": name, "time": show::statistics(job)["histogram"][*kind]});
             machine.jobs().map(of).collect()
         }
         ["metrics"] => {

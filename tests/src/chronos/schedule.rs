@@ -55,7 +55,7 @@ impl Schedule {
                 *next = next.and_then(|run| cron.after(run, &self.zone));
             }
             Kind::Repeating { left, next, interval, .. } => {
-                let later = next.checked_add(*interval).ok().filter(|later| later > next);
+                let later = next.checked_add(*interval).ok().filter(|later| *later > *next);
                 *left = left.map(|left| left.saturating_sub(1));
                 match later {
                     Some(later) => *next = later,
@@ -154,13 +154,13 @@ mod tests {
 
     #[test]
     fn a_named_zone_keeps_the_clock_over_daylight_saving() {
-        let mut daily = schedule("R/2018-03-10T02:00:00Z/P1D", Some("America/Los_Angeles"));
+        let mut daily = schedule("R/2018-03-10T03:00:00Z/P1D", Some("America/Los_Angeles"));
         let mut runs = Vec::new();
         for _ in 0..3 {
             runs.push(daily.next().unwrap().to_string());
             daily.advance();
         }
-        assert_eq!(runs, ["2018-03-10T10:00:00Z", "2018-03-11T10:00:00Z", "2018-03-12T09:00:00Z"]);
+        assert_eq!(runs, ["2018-03-10T11:00:00Z", "2018-03-11T10:00:00Z", "2018-03-12T10:00:00Z"]);
     }
 
     #[test]

@@ -54,7 +54,10 @@ impl Call {
     /// The name of the job that it is about; empty if of none.
     #[must_use]
     pub fn job(&self) -> String {
-        match serde_json::from_str::<Value>(&self.body).ok().and_then(|body| body.get("name").cloned()) {
+        match serde_json::from_str::<Value>(&self.body)
+            .ok()
+            .and_then(|body| body.get("name").cloned())
+        {
             Some(name) => name.as_str().unwrap_or_default().to_owned(),
             None if self.path.starts_with("/scheduler/job/") || self.path.contains("/kill/") => {
                 decoded(self.path.rsplit('/').next().unwrap_or_default())
@@ -188,7 +191,8 @@ impl Chronos {
     /// With the names of all jobs, when that does not happen.
     pub async fn until<T>(&self, what: &str, look: impl Fn(&Machine) -> Option<T>) -> T {
         let names = |machine: &Machine| machine.jobs().map(|(name, _)| name.to_owned()).collect();
-        let seen = |machine: &Machine| look(machine).ok_or_else(|| -> Vec<String> { names(machine) });
+        let seen =
+            |machine: &Machine| look(machine).ok_or_else(|| -> Vec<String> { names(machine) });
         eventually(what, async || self.read(seen)).await
     }
 

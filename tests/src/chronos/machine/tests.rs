@@ -33,7 +33,8 @@ fn refusal(machine: &mut Machine, body: &str, path: Path) -> (u16, String) {
 
 #[test]
 fn schedules_fire_and_children_follow_when_all_their_parents_ended_well() {
-    let mut machine = machine(Script::all(Behaviour { takes: Duration::from_secs(10), fails: false }));
+    let mut machine =
+        machine(Script::all(Behaviour { takes: Duration::from_secs(10), fails: false }));
     machine.put(&scheduled("a", "R2/2018-03-14T09:30:00Z/PT1H"), Path::Scheduled).unwrap();
     machine.put(&scheduled("b", "0 * * * *"), Path::Scheduled).unwrap();
     machine.put(&dependent("c", &["a", "b"]), Path::Dependent).unwrap();
@@ -41,17 +42,20 @@ fn schedules_fire_and_children_follow_when_all_their_parents_ended_well() {
     machine.step(at("09:30:05"));
     assert_eq!(told(&mut machine), ["job a: attempt 0 runs"]);
     machine.step(at("10:00:20"));
-    let events = ["job a: succeeded", "job b: attempt 0 runs", "job b: succeeded", "job c: attempt 0 runs"];
+    let events =
+        ["job a: succeeded", "job b: attempt 0 runs", "job b: succeeded", "job c: attempt 0 runs"];
     assert_eq!(told(&mut machine), [&events[..], &["job c: succeeded"]].concat());
     assert_eq!(machine.job("c").unwrap().last_success, Some(at("10:00:20")));
     machine.step(at("10:59:00"));
-    let events = ["job a: attempt 0 runs", "job a: disabled, it repeats no more", "job a: succeeded"];
+    let events =
+        ["job a: attempt 0 runs", "job a: disabled, it repeats no more", "job a: succeeded"];
     assert_eq!(told(&mut machine), events);
 }
 
 #[test]
 fn a_failed_run_is_tried_again_a_minute_later_as_often_as_it_may() {
-    let mut machine = machine(Script::all(Behaviour { takes: Duration::from_secs(5), fails: true }));
+    let mut machine =
+        machine(Script::all(Behaviour { takes: Duration::from_secs(5), fails: true }));
     machine.put(&scheduled("a", "R/2018-03-14T09:30:00Z/PT1H"), Path::Scheduled).unwrap();
     machine.put(&dependent("b", &["a"]), Path::Dependent).unwrap();
     machine.take_events();
@@ -102,7 +106,8 @@ fn a_lost_parent_leaves_its_own_parents_or_its_schedule() {
 
 #[test]
 fn a_run_goes_on_when_its_job_is_replaced_and_ends_when_it_is_killed() {
-    let mut machine = machine(Script::all(Behaviour { takes: Duration::from_secs(600), fails: false }));
+    let mut machine =
+        machine(Script::all(Behaviour { takes: Duration::from_secs(600), fails: false }));
     machine.put(&scheduled("a", "R/2018-03-14T09:00:00Z/PT1H"), Path::Scheduled).unwrap();
     machine.step(at("09:01:00"));
     let body = json!({"name": "a", "command": "y", "schedule": "R/2018-03-14T11:00:00Z/PT1H",
