@@ -1,5 +1,6 @@
 //! The real servers that tests run against, and what can go wrong between us and them.
 
+pub mod chronos;
 pub mod crowd;
 pub mod docker;
 pub mod dockerd;
@@ -26,6 +27,7 @@ pub mod web;
 pub mod znodes;
 pub mod zookeeper;
 
+pub use chronos::Chronos;
 pub use crowd::{Churned, Crowd, Network};
 pub use docker::{Docker, Service};
 pub use dockerd::Dockerd;

@@ -98,7 +98,9 @@ pub enum Done {
     Cycle(Vec<JobName>),
     /// Chronos does not take it, for this reason.
     Refused(String),
-    /// Chronos could not be asked any more.
+    /// Chronos did not answer, for this reason.
+    Gone(String),
+    /// As Chronos did not answer before, it was not asked any more.
     Left,
 }
 
@@ -113,7 +115,7 @@ impl Done {
                 let output = "All chronos bouncing tasks finished.".to_owned();
                 return Some((Status::Ok, output));
             }
-            Self::Left => return None,
+            Self::Gone(_) | Self::Left => return None,
             Self::NotMade(error) if error.is_not_deployed() => {
                 format!(
                     "No deployment found for {name} in cluster {cluster}. Has Jenkins run for it?"
@@ -144,7 +146,7 @@ impl Done {
                 let first = cycle.first().map(JobName::dotted).unwrap_or_default();
                 format!("its parents form a circle: {} -> {first}", names(cycle, " -> "))
             }
-            Self::Refused(reason) => reason.clone(),
+            Self::Refused(reason) | Self::Gone(reason) => reason.clone(),
             Self::Left => "Chronos does not answer".to_owned(),
         }
     }

@@ -1,7 +1,7 @@
 //! Patterns with `*` for ids, and the small part of regular expressions that constraints use.
 
 /// Whether `text` is what `pattern` says; `*` stands for anything.
-pub(super) fn is_like(pattern: &str, text: &str) -> bool {
+pub(crate) fn is_like(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((before, rest)) => text.strip_prefix(before).is_some_and(|text| {

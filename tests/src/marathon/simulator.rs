@@ -288,7 +288,8 @@ fn ok(status: u16, body: Value) -> Reply {
     Reply { status, deployment: None, body: Some(body) }
 }
 
-fn is_known(login: Option<&(String, String)>, headers: &HeaderMap) -> bool {
+/// Whether a request brings this user and password.
+pub(crate) fn is_known(login: Option<&(String, String)>, headers: &HeaderMap) -> bool {
     login.is_none_or(|(user, password)| {
         let wanted = format!("Basic {}", base64(format!("{user}:{password}").as_bytes()));
         headers.get(AUTHORIZATION).is_some_and(|given| *given == *wanted)

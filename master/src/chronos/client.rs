@@ -1,0 +1,272 @@
+//! Chronos' REST interface, as far as it is asked (chronos-sync.md §13).
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use hyper::{Method, StatusCode};
+use jiff::SignedDuration;
+use serde::Deserialize;
+use soa_configs::{
+    json,
+    paasta::MarathonServer,
+    yaml::{Map, Node},
+};
+
+use super::Listed;
+use crate::http::{self, Failure, Question};
+
+/// For one server: the name, the connection and the whole answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Some ten thousand jobs.
+const MOST_BYTES: usize = 256 << 20;
+/// Of what Chronos complains.
+const MOST_COMPLAINT: usize = 300;
+
+/// Why a question has no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// None of the servers does, and this is how the last one failed.
+    #[error("No remaining Chronos servers to try")]
+    Gone(#[source] Failure),
+    /// The last server that answered does not do it.
+    #[error("{url} answers {status}: {message}")]
+    Refused { url: String, status: StatusCode, message: String },
+    #[error("what {url} answers is not what Chronos says")]
+    Unreadable {
+        url: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("the job cannot be written as JSON: {0}")]
+    Unwritable(String),
+}
+
+impl Error {
+    /// Chronos as a whole is out of order, not only for this question.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let is_elsewhere = |status: &StatusCode| {
+            matches!(
+                *status,
+                StatusCode::BAD_GATEWAY
+                    | StatusCode::SERVICE_UNAVAILABLE
+                    | StatusCode::GATEWAY_TIMEOUT
+            )
+        };
+        match self {
+            Self::Gone(_) => true,
+            Self::Refused { status, .. } => is_elsewhere(status),
+            Self::Unreadable { .. } | Self::Unwritable(_) => false,
+        }
+    }
+}
+
+/// The servers of one Chronos. Any of them answers for all.
+#[derive(Debug)]
+pub struct Chronos {
+    /// `http://host:port`, in the order in which they are tried.
+    servers: Vec<String>,
+    login: String,
+    patience: Duration,
+    /// The one that answered last is asked first: one that hangs costs its patience once.
+    first: AtomicUsize,
+}
+
+impl Chronos {
+    #[must_use]
+    pub fn new(MarathonServer { urls, user, password }: &MarathonServer) -> Self {
+        let login = BASE64_STANDARD.encode(format!("{user}:{}", password.0));
+        Self {
+            servers: urls.iter().map(|url| server(url)).collect(),
+            login: format!("Basic {login}"),
+            patience: PATIENCE,
+            first: AtomicUsize::new(0),
+        }
+    }
+
+    /// Each server is given so long for an answer. Default 30 s.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// All jobs.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn jobs(&self) -> Result<Vec<Listed>, Error> {
+        let (url, body) = self.ask(Method::GET, "/scheduler/jobs", "").await?;
+        Listed::parse(&body).map_err(|source| Error::Unreadable { url, source })
+    }
+
+    /// Creates a job or puts it in the place of the one with its name.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn put(&self, job: Map, is_dependent: bool) -> Result<(), Error> {
+        self.write(Method::PUT, job, is_dependent).await
+    }
+
+    /// Creates a job.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post(&self, job: Map, is_dependent: bool) -> Result<(), Error> {
+        self.write(Method::POST, job, is_dependent).await
+    }
+
+    async fn write(&self, method: Method, job: Map, is_dependent: bool) -> Result<(), Error> {
+        let path = if is_dependent { "/scheduler/dependency" } else { "/scheduler/iso8601" };
+        let body = json::canonical(&Node::made(job));
+        let body = body.map_err(|error| Error::Unwritable(error.to_string()))?;
+        self.ask(method, path, &body).await.map(drop)
+    }
+
+    /// Stops what runs of a job.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn kill_tasks(&self, name: &str) -> Result<(), Error> {
+        let path = format!("/scheduler/task/kill/{}", encoded(name));
+        self.ask(Method::DELETE, &path, "").await.map(drop)
+    }
+
+    /// # Errors
+    /// See [`Error`].
+    pub async fn delete(&self, name: &str) -> Result<(), Error> {
+        let path = format!("/scheduler/job/{}", encoded(name));
+        self.ask(Method::DELETE, &path, "").await.map(drop)
+    }
+
+    /// How long 99 of 100 runs of a job take at most. `None`: Chronos does not know yet.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn run_time(&self, name: &str) -> Result<Option<SignedDuration>, Error> {
+        let path = format!("/scheduler/job/stat/{}", encoded(name));
+        let (url, body) = self.ask(Method::GET, &path, "").await?;
+        run_time(&body).map_err(|source| Error::Unreadable { url, source })
+    }
+
+    /// Asks the servers in order until one does it. What one refuses for what it is, is refused by all.
+    /// Returns its URL, too.
+    async fn ask(&self, method: Method, path: &str, body: &str) -> Result<(String, Bytes), Error> {
+        let mut last = Error::Gone(Failure::Url(String::new()));
+        let first = self.first.load(Ordering::Relaxed);
+        for place in (0..self.servers.len()).map(|step| (first + step) % self.servers.len()) {
+            let Some(server) = self.servers.get(place) else { continue };
+            let url = format!("{server}{path}");
+            let (method, login) = (method.clone(), Some(self.login.as_str()));
+            let (patience, most) = (self.patience, MOST_BYTES);
+            let question = Question { method, url: &url, login, body, patience, most };
+            match http::ask(question).await {
+                Ok((status, body)) if status.is_success() => {
+                    self.first.store(place, Ordering::Relaxed);
+                    return Ok((server.clone(), body));
+                }
+                Ok((status, body)) => {
+                    let (url, message) = (server.clone(), complaint(&body));
+                    last = Error::Refused { url, status, message };
+                    let is_final = matches!(
+                        status,
+                        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY
+                    );
+                    if is_final {
+                        return Err(last);
+                    }
+                }
+                // What somebody did answer tells more.
+                Err(failure) if matches!(last, Error::Gone(_)) => last = Error::Gone(failure),
+                Err(_) => {}
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Only host and port count.
+fn server(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    format!("http://{}", authority.rsplit_once('@').map_or(authority, |(_, host)| host))
+}
+
+/// A name as a part of a path.
+fn encoded(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let encode = |byte: u8| {
+        if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    name.bytes().map(encode).collect()
+}
+
+/// In milliseconds there.
+fn run_time(body: &[u8]) -> Result<Option<SignedDuration>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Histogram {
+        #[serde(rename = "99thPercentile")]
+        most: Option<f64>,
+    }
+    #[derive(Deserialize)]
+    struct Answer {
+        histogram: Option<Histogram>,
+    }
+    let answer: Answer = serde_json::from_slice(body)?;
+    // Without any run it is 0.
+    let millis = answer.histogram.and_then(|histogram| histogram.most).filter(|most| *most > 0.0);
+    Ok(millis.and_then(|millis| SignedDuration::try_from_secs_f64(millis / 1000.0).ok()))
+}
+
+/// What is said of an error, on one line.
+fn complaint(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Said {
+        Message { message: String },
+        Errors { errors: Vec<String> },
+    }
+    let text = match serde_json::from_slice(body) {
+        Ok(Said::Message { message }) => message,
+        Ok(Said::Errors { errors }) => errors.join("; "),
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    text.chars().take(MOST_COMPLAINT).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_host_and_port_of_a_server_count_and_names_stay_in_their_part_of_a_path() {
+        for url in ["http://h:4400", "https://u:p@h:4400/v1?x", "h:4400"] {
+            assert_eq!(server(url), "http://h:4400");
+        }
+        assert_eq!(encoded("web job/../x"), "web%20job%2F..%2Fx");
+    }
+
+    #[test]
+    fn run_times_are_milliseconds() {
+        let read = |text: &str| run_time(text.as_bytes()).unwrap();
+        let known = read(r#"{"histogram": {"99thPercentile": 90500.0}, "taskStatHistory": []}"#);
+        assert_eq!(known, Some(SignedDuration::from_millis(90_500)));
+        for unknown in ["{}", r#"{"histogram": {}}"#, r#"{"histogram": {"99thPercentile": 0.0}}"#] {
+            assert_eq!(read(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn what_chronos_complains_of_is_one_line() {
+        for (body, text) in [
+            (r#"{"errors": ["a", "b"]}"#, "a; b"),
+            (r#"{"message": "a\nb"}"#, "a b"),
+            ("nope\n", "nope "),
+        ] {
+            assert_eq!(complaint(body.as_bytes()), text);
+        }
+    }
+}
