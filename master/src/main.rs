@@ -3,6 +3,7 @@
 mod clean;
 mod generate;
 mod instances;
+mod jobs;
 mod minimal;
 mod of_instance;
 mod planning;
@@ -37,6 +38,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     CheckReplication(replicate::Arguments),
+    Chronos(jobs::Arguments),
     Cleanup(clean::Arguments),
     GenerateDeployments(generate::Arguments),
     Instances(instances::Arguments),
@@ -51,6 +53,8 @@ enum Outcome {
     Complete,
     /// Something was broken; the rest was done.
     Incomplete,
+    /// What a check asks is out of reach, in Nagios' words.
+    Critical,
     /// It cannot be done without another argument or setting.
     Usage,
 }
@@ -60,7 +64,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Complete => Self::SUCCESS,
             Outcome::Incomplete => Self::from(1),
-            Outcome::Usage => Self::from(2),
+            Outcome::Critical | Outcome::Usage => Self::from(2),
         }
     }
 }
@@ -87,8 +91,10 @@ fn run() -> anyhow::Result<Outcome> {
         Some("generate_deployments_for_service") => generate::run_as_before(OfService::parse()),
         Some("generate_all_deployments") => generate::run_as_before(OfAll::parse()),
         Some("list_marathon_service_instances") => instances::run(&AsBefore::parse().into()),
+        Some(name) if jobs::is_old_name(name) => jobs::run_as_before(name),
         _ => match Arguments::parse().command {
             Command::CheckReplication(arguments) => replicate::run(&arguments),
+            Command::Chronos(arguments) => jobs::run(&arguments),
             Command::Cleanup(arguments) => clean::run(&arguments),
             Command::GenerateDeployments(arguments) => generate::run(&arguments),
             Command::Instances(arguments) => instances::run(&arguments),
