@@ -5,6 +5,7 @@ mod clean;
 mod deploying;
 mod generate;
 mod instances;
+mod jobs;
 mod minimal;
 mod of_instance;
 mod of_instances;
@@ -42,6 +43,7 @@ struct Arguments {
 enum Command {
     Autoscale(autoscale::Arguments),
     CheckReplication(replicate::Arguments),
+    Chronos(jobs::Arguments),
     Cleanup(clean::Arguments),
     Deploy(deploying::Arguments),
     GenerateDeployments(generate::Arguments),
@@ -58,6 +60,8 @@ enum Outcome {
     Complete,
     /// Something was broken; the rest was done.
     Incomplete,
+    /// What a check asks is out of reach, in Nagios' words.
+    Critical,
     /// It cannot be done without another argument or setting.
     Usage,
 }
@@ -67,7 +71,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Complete => Self::SUCCESS,
             Outcome::Incomplete => Self::from(1),
-            Outcome::Usage => Self::from(2),
+            Outcome::Critical | Outcome::Usage => Self::from(2),
         }
     }
 }
@@ -97,9 +101,11 @@ fn run() -> anyhow::Result<Outcome> {
         Some("generate_deployments_for_service") => generate::run_as_before(OfService::parse()),
         Some("generate_all_deployments") => generate::run_as_before(OfAll::parse()),
         Some("list_marathon_service_instances") => instances::run(&AsBefore::parse().into()),
+        Some(name) if jobs::is_old_name(name) => jobs::run_as_before(name),
         _ => match Arguments::parse().command {
             Command::Autoscale(arguments) => autoscale::run(&arguments),
             Command::CheckReplication(arguments) => replicate::run(&arguments),
+            Command::Chronos(arguments) => jobs::run(&arguments),
             Command::Cleanup(arguments) => clean::run(&arguments),
             Command::Deploy(arguments) => deploying::run(&arguments),
             Command::GenerateDeployments(arguments) => generate::run(&arguments),
