@@ -10,7 +10,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # Newer or older ones may place files differently: this is the one that is tested.
 cargo_deb_version := 3.8.0
 
-.PHONY: help demo marathon-sim test bench deb lint fmt clean cargo
+.PHONY: help demo chronos-sim marathon-sim test bench deb lint fmt clean cargo
 
 help: ## this list
 	@echo 'SmartStack: one daemon per host that registers tasks, keeps HAProxy right and answers health checks.'
@@ -24,6 +24,11 @@ demo: cargo ## watch it work on this machine; Ctrl-C ends it and cleans up
 	@packaging/install-dependencies demo
 	@cargo build --locked -p agent
 	@exec $(target)/debug/smartstack demo $(ARGS)
+
+chronos-sim: cargo ## a simulated Chronos with jobs that run, by hand; Ctrl-C ends it
+	@packaging/install-dependencies build
+	@cargo build --locked -p end-to-end --bin chronos-sim
+	@exec $(target)/debug/chronos-sim $(ARGS)
 
 marathon-sim: cargo ## a simulated Marathon to deploy to by hand; Ctrl-C ends it
 	@packaging/install-dependencies build
