@@ -203,22 +203,22 @@ impl Scaler<'_> {
         let shards = Shards::of(&self.gathered.settings);
         let apps = Listing::of(sight::all_apps(&shards).await?);
         let journal = Journal::new(&self.gathered.settings, self.gathered.cluster.as_str());
+        let tell = |service: &str, name: &str, line: &Line| {
+            let written = if self.dry_run { Ok(()) } else { journal.write(service, name, line) };
+            written.unwrap_or_else(|error| complain(&format!("{service}.{name}: {error}")));
+        };
         let (mut changes, mut failed) = (Vec::new(), 0);
         for (service, name) in &self.gathered.instances {
             let full = format!("{service}.{name}");
             match self.one(service, name, &apps).await {
                 Ok(Some(change)) => {
-                    let written = if self.dry_run {
-                        Ok(())
-                    } else {
-                        journal.write(service, name, &change.line())
-                    };
-                    written.unwrap_or_else(|error| complain(&format!("{full}: {error}")));
+                    tell(service, name, &change.line());
                     changes.push(change);
                 }
                 Ok(None) => {}
                 Err(error) => {
                     complain(&format!("{full}: {error:#}"));
+                    tell(service, name, &Line::event(format!("Caught Exception {error:#}")));
                     failed += usize::from(error.downcast_ref() != Some(&Unmeasured::NoPast));
                 }
             }
@@ -290,12 +290,15 @@ impl Scaler<'_> {
                 let (data, last) = (format!("{root}/cpu_data"), format!("{root}/cpu_last_time"));
                 let before = self.get(&data).await?.unwrap_or_default();
                 let before = CpuTimes::read(&String::from_utf8_lossy(&before));
-                let time = self.number(&last).await?.unwrap_or(0.0);
+                // Seconds of which nobody knows when they were counted compare with nothing.
+                let time = self.number(&last).await?.unwrap_or(f64::INFINITY);
                 let seen = CpuTimes::ask(tasks).await;
                 let now = now();
-                if !self.dry_run {
-                    self.put(&data, seen.text().as_bytes()).await?;
+                // Agents that do not answer take nothing back of what they said before.
+                if !self.dry_run && !seen.is_empty() {
+                    // The time first: a run that ends in between makes the next one see too much, not too little.
                     self.put(&last, format!("{:.0}", now.floor()).as_bytes()).await?;
+                    self.put(&data, seen.text().as_bytes()).await?;
                 }
                 let burst = target.written.config.container.cpu_burst_pct.as_f64();
                 let is_filtered = self.gathered.settings.filter_bogus_mesos_cputime;

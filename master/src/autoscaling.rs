@@ -107,9 +107,9 @@ impl Load {
         self.within(self.current.saturating_add(delta).max(part(self.current, 0.7)))
     }
 
-    /// The upper limit counts where the two contradict each other.
+    /// The lower limit counts where the two contradict each other, as for whoever deploys (§6.7).
     fn within(&self, count: i64) -> i64 {
-        count.max(self.min).min(self.max)
+        count.min(self.max).max(self.min)
     }
 
     /// Too many or too few tasks run for what is wanted: what was measured says nothing about fewer.

@@ -8,7 +8,7 @@ use std::{fs, os::unix::fs::symlink};
 use end_to_end::{
     Marathon, MesosMaster, Place, ZooKeeper,
     marathon::{Adopted, Behaviour, Host, Script, Settings},
-    mesos_master::Usage,
+    mesos_master::{AgentOfHost, Trouble, Usage},
     place::Ended,
 };
 use serde_json::{Value, json};
@@ -72,6 +72,14 @@ impl Scene {
         self.marathon.change(|machine| machine.adopt(&body.to_string(), &tasks)).unwrap();
     }
 
+    /// Each task has used so many processor seconds of one processor.
+    fn uses(&self, seconds: f64) {
+        let tasks = self.marathon.read(|machine| machine.tasks().cloned().collect::<Vec<_>>());
+        self.mesos.run(&tasks);
+        let used = Usage { cpus_limit: 1.1, user_seconds: seconds, system_seconds: 0.0, memory: 0 };
+        tasks.iter().for_each(|task| self.mesos.set_usage(&task.id, used));
+    }
+
     async fn autoscale(&self, arguments: &[&str]) -> Ended {
         let all: Vec<&str> = ["autoscale", "-d", "soa"].iter().chain(arguments).copied().collect();
         self.place.run(env!("CARGO_BIN_EXE_paasta-master"), &all).await.unwrap()
@@ -80,6 +88,10 @@ impl Scene {
     async fn node(&self, path: &str) -> Option<String> {
         let data = self.client.get_data(&format!("/autoscaling/{path}")).await.ok()?.0;
         Some(String::from_utf8_lossy(&data).into_owned())
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
     }
 
     async fn write(&self, path: &str, text: &str) {
@@ -155,35 +167,19 @@ async fn busy_tasks_get_others_beside_them_and_a_broken_instance_harms_nobody() 
         16
     );
     assert_eq!(scene.node("web/own/instances").await, None);
-    let log = fs::read_to_string(scene.place.path().join("log")).unwrap();
+    let log = scene.log();
     assert!(log.contains("Scaling from 2 to 3 instances (15% overutilized)"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_processors_mean_fewer_tasks_the_second_time() {
-    let cpu = "{min_instances: 1, max_instances: 10, autoscaling: {decision_policy: threshold}}";
-    let scene = Scene::new(&[("main", cpu)]).await;
-    let _agent = scene.mesos.agent(&scene.host, 5051).await.unwrap();
-    let ports: Vec<u16> = (31_000..31_010).collect();
-    scene.runs("main", &ports);
-    let tasks = scene.marathon.read(|machine| machine.tasks().cloned().collect::<Vec<_>>());
-    scene.mesos.run(&tasks);
-    let used = |seconds: f64| Usage {
-        cpus_limit: 1.1,
-        user_seconds: seconds,
-        system_seconds: 0.0,
-        memory: 0,
-    };
-    tasks.iter().for_each(|task| scene.mesos.set_usage(&task.id, used(5.0)));
-    let (code, out, complaints) = scene.autoscale(&[]).await;
-    assert_eq!((code, out.as_str()), (0, ""));
-    assert!(complaints.contains("no mesos stats found"), "{complaints}");
+    let (scene, _agent) = measured_once().await;
     // As if a minute had passed.
     let last: f64 = scene.node("web/main/cpu_last_time").await.unwrap().parse().unwrap();
     let earlier = (last - 60.0).to_string();
     let path = "/autoscaling/web/main/cpu_last_time";
     scene.client.set_data(path, earlier.as_bytes(), None).await.unwrap();
-    tasks.iter().for_each(|task| scene.mesos.set_usage(&task.id, used(11.0)));
+    scene.uses(11.0);
     let (code, out, complaints) = scene.autoscale(&["--json"]).await;
     assert_eq!((code, complaints.as_str()), (0, ""));
     let out: Value = serde_json::from_str(&out).unwrap();
@@ -220,6 +216,78 @@ async fn while_it_is_paused_or_another_one_works_nothing_is_done() {
         scene.place.run(link, &["-d", "soa"]).await.unwrap(),
         (0, String::new(), String::new())
     );
-    // One task of ten runs: nothing is to be learned from it, but more are always allowed.
+    // It has as many as it may; that it was looked at is in the log.
     assert_eq!(scene.node("web/http/instances").await, None);
+    assert!(scene.log().contains("Staying at 10 instances (120% overutilized)"), "{}", scene.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_an_instance_is_in_the_log_of_its_service_unless_nothing_is_to_be_written() {
+    let scene = Scene::new(&[("idle", UWSGI)]).await;
+    let (code, _, complaints) = scene.autoscale(&["--dry-run"]).await;
+    assert_eq!((code, scene.log().as_str()), (1, ""), "{complaints}");
+    assert_eq!(scene.autoscale(&[]).await.0, 1);
+    let caught = "Caught Exception Couldn't find any healthy marathon tasks";
+    assert!(scene.log().contains(caught), "{}", scene.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_few_of_its_tasks_are_healthy_an_instance_is_not_scaled_down() {
+    let scene = Scene::new(&[("http", HTTP)]).await;
+    scene.write("web/http/instances", "10").await;
+    scene.runs("http", &[scene.task(Some(r#"{"utilization": 0}"#)).await]);
+    let (code, out, _) = scene.autoscale(&["--json"]).await;
+    let out: Value = serde_json::from_str(&out).unwrap();
+    let change = &out["instances"][0];
+    assert_eq!((code, &change["from"], &change["to"]), (0, &json!(10), &json!(10)));
+    assert_eq!(scene.node("web/http/instances").await.as_deref(), Some("10"));
+    assert!(scene.log().contains("Not scaling web.http down to 9"), "{}", scene.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_that_contradict_each_other_mean_the_same_to_whoever_deploys() {
+    let odd = "{min_instances: 5, max_instances: 3, \
+        autoscaling: {metrics_provider: http, decision_policy: threshold}}";
+    let scene = Scene::new(&[("http", odd)]).await;
+    scene.write("web/http/instances", "4").await;
+    scene.runs("http", &[scene.task(Some(r#"{"utilization": 2}"#)).await]);
+    let (code, out, _) = scene.autoscale(&[]).await;
+    let stays = "web.http: Staying at 5 instances (120% overutilized)\n";
+    assert_eq!((code, out.as_str()), (0, stays));
+}
+
+/// Ten tasks that the agent of their host counts, measured once.
+async fn measured_once() -> (Scene, AgentOfHost) {
+    let cpu = "{min_instances: 1, max_instances: 10, autoscaling: {decision_policy: threshold}}";
+    let scene = Scene::new(&[("main", cpu)]).await;
+    let agent = scene.mesos.agent(&scene.host, 5051).await.unwrap();
+    scene.runs("main", &(31_000..31_010).collect::<Vec<u16>>());
+    scene.uses(5.0);
+    let (code, out, complaints) = scene.autoscale(&[]).await;
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(complaints.contains("no mesos stats found"), "{complaints}");
+    (scene, agent)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_time_of_the_last_measure_there_is_nothing_to_compare_with() {
+    let (scene, _agent) = measured_once().await;
+    scene.client.delete("/autoscaling/web/main/cpu_last_time", None).await.unwrap();
+    let (code, out, complaints) = scene.autoscale(&[]).await;
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(complaints.contains("no mesos stats found"), "{complaints}");
+    assert_eq!(scene.node("web/main/instances").await, None);
+    assert!(scene.node("web/main/cpu_last_time").await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_that_do_not_answer_do_not_make_the_last_measure_forgotten() {
+    let (scene, _agent) = measured_once().await;
+    let before = scene.node("web/main/cpu_data").await;
+    assert_ne!(before.as_deref(), Some(""));
+    scene.mesos.set_trouble(Some(Trouble::Status(503)));
+    let (code, out, complaints) = scene.autoscale(&[]).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(complaints.contains("Couldn't get any data from the Mesos agents"), "{complaints}");
+    assert_eq!(scene.node("web/main/cpu_data").await, before);
 }

@@ -42,8 +42,9 @@ impl History {
 
     /// Those of so many seconds before the last one, and that one.
     pub fn window(&self, seconds: f64) -> impl Iterator<Item = (f64, f64)> + Clone {
-        let begin = self.last().map_or(f64::INFINITY, |(time, _)| time - seconds);
-        self.0.iter().copied().filter(move |(time, _)| *time >= begin)
+        // Where the clock was set back, there are points after the last one.
+        let end = self.last().map_or(f64::NEG_INFINITY, |(time, _)| time);
+        self.0.iter().copied().filter(move |(time, _)| (end - seconds..=end).contains(time))
     }
 }
 
@@ -70,5 +71,14 @@ mod tests {
         (0..=MOST).for_each(|_| history.push(1.0, 1.0));
         history.push(2.0, 2.0);
         assert_eq!((history.bytes().len(), history.last()), (MOST * BYTES, Some((2.0, 2.0))));
+    }
+    #[test]
+    fn a_window_ends_at_the_last_point_also_after_the_clock_was_set_back() {
+        let mut history = History::default();
+        for (time, load) in [(90.0, 9.0), (100.0, 1.0), (900.0, 7.0), (110.0, 3.0)] {
+            history.push(time, load);
+        }
+        let window: Vec<_> = history.window(10.0).collect();
+        assert_eq!(window, [(100.0, 1.0), (110.0, 3.0)]);
     }
 }

@@ -123,6 +123,11 @@ impl CpuTimes {
         Self(shown.filter_map(|one| Some((one.executor_id, one.statistics.share()?))).collect())
     }
 
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// As it is kept in ZooKeeper: `seconds:task` with commas between. What is broken is left out.
     #[must_use]
     pub fn read(text: &str) -> Self {
@@ -146,7 +151,10 @@ impl CpuTimes {
     /// # Errors
     /// When there is none, or no time has passed.
     pub fn since(&self, before: &Self, seconds: f64, most: Option<f64>) -> Result<f64, Unmeasured> {
-        if before.0.is_empty() || seconds <= 0.0 {
+        if self.is_empty() {
+            return Err(Unmeasured::NoData("the Mesos agents".to_owned()));
+        }
+        if before.is_empty() || seconds <= 0.0 {
             return Err(Unmeasured::NoPast);
         }
         let used = |(task, now): (&String, &f64)| Some((now - before.0.get(task)?) / seconds);

@@ -147,7 +147,9 @@ fn seconds(map: &Map, key: &'static str) -> Result<Vec<f64>, Invalid> {
         Some((node, _)) => node.as_f64().map(|number| vec![number]),
         None => None,
     };
-    numbers.filter(|numbers| !numbers.is_empty()).ok_or(invalid)
+    let are_numbers =
+        |numbers: &Vec<f64>| !numbers.is_empty() && numbers.iter().all(|number| number.is_finite());
+    numbers.filter(are_numbers).ok_or(invalid)
 }
 
 /// The gains that PaaSTA had.
@@ -187,5 +189,44 @@ impl Pid {
         };
         let wished = within(KP * error + iterm + KD * slope).round_ties_even();
         (super::whole(wished), PidState { iterm, last_error: error, last_time: now })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use soa_configs::yaml;
+
+    use super::*;
+
+    #[test]
+    fn the_first_step_of_pid_knows_no_past_and_the_next_sums_it_up() {
+        let step = |error, now, state| Pid { error, now, limits: (-5, 5) }.next(state);
+        let (first, state) = step(0.5, 1000.0, PidState::default());
+        assert_eq!(
+            (first, state),
+            (2, PidState { iterm: 0.0, last_error: 0.5, last_time: 1000.0 })
+        );
+        // 4 * 0.5 + 4 / 300 * 0.5 * 150 + 300 * 0 / 150 = 3
+        let (second, state) = step(0.5, 1150.0, state);
+        assert_eq!(second, 3);
+        assert!((state.iterm - 1.0).abs() < 1e-9, "{state:?}");
+        // Far beyond: neither the sum nor the change leaves the limits.
+        let (third, state) = step(100.0, 1300.0, state);
+        assert_eq!((third, state.iterm.round()), (5, 5.0));
+    }
+
+    #[test]
+    fn seconds_that_are_no_number_are_refused() {
+        let read = |ahead: &str| {
+            let text = format!(
+                "{{forecast_policy: linreg, linreg_window_seconds: 60, \
+                 linreg_extrapolation_seconds: {ahead}}}"
+            );
+            Autoscaling::read(yaml::parse(&text).unwrap().as_map().unwrap()).is_ok()
+        };
+        assert!(read("60") && read("[0, 60.5]"));
+        for broken in [".nan", "[60, .inf]", "[]", "x", "null"] {
+            assert!(!read(broken), "{broken}");
+        }
     }
 }
