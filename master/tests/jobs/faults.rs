@@ -1,0 +1,144 @@
+//! Chronos out of order: one clear line, everything else goes on, and the next pass converges.
+
+use std::time::Duration;
+
+use end_to_end::chronos::{Fault, Settings};
+use end_to_end::{marathon::Harm, ports::Port};
+use serde_json::{Value, json};
+
+use crate::scene::{Scene, after, hourly, said};
+
+/// Twenty jobs in a chain of ten and ten that stand alone.
+fn twenty() -> Value {
+    let jobs = (0..20).map(|at| {
+        let body =
+            if at < 10 && at > 0 { after(&[&format!("batch.j{:02}", at - 1)]) } else { hourly() };
+        (format!("j{at:02}"), body)
+    });
+    Value::Object(jobs.collect())
+}
+
+async fn converges(scene: &Scene) {
+    scene.chronos.clear_faults();
+    let (code, _, complaint) = scene.run("deploy", &[]).await;
+    assert_eq!((code, complaint.as_str()), (0, ""));
+    assert_eq!(scene.jobs().len(), 20);
+    scene.calls();
+    assert_eq!(scene.run("deploy", &[]).await, said(""));
+    assert_eq!(scene.writes(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_job_that_chronos_cannot_take_holds_up_only_its_children() {
+    let scene = Scene::new().await;
+    scene.service("batch", &twenty());
+    scene.chronos.fault(Fault::status_of_job("PUT", "batch j08", 500, "out of order").always());
+    let (code, out, complaint) = scene.run("deploy", &[]).await;
+    assert_eq!((code, out.lines().count()), (1, 18));
+    let lines: Vec<&str> = complaint.lines().collect();
+    assert_eq!(lines.len(), 2, "{complaint}");
+    assert!(lines[0].starts_with("error: batch.j08: http://127.0.0.1:"), "{complaint}");
+    assert!(lines[0].ends_with(" answers 500 Internal Server Error: out of order"), "{complaint}");
+    assert_eq!(lines[1], "error: batch.j09: Chronos does not have its parents: batch.j08");
+    let told = scene.sensu.told(20).await;
+    assert_eq!(told.iter().filter(|(_, status, _)| *status == 2).count(), 2);
+    converges(&scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chronos_that_dies_half_way_is_told_in_one_line_and_one_event() {
+    let scene = Scene::new().await;
+    scene.service("batch", &twenty());
+    scene.chronos.die_after_writes(10);
+    let (code, out, complaint) = scene.run("deploy", &["--team", "infra"]).await;
+    assert_eq!((code, out.lines().count()), (1, 10));
+    assert!(complaint.starts_with("error: No remaining Chronos servers to try: "), "{complaint}");
+    assert!(complaint.ends_with("; 10 jobs are left for the next pass\n"), "{complaint}");
+    assert_eq!(complaint.lines().count(), 1);
+    // Nobody is told of each job that is left, and nothing is asked twenty times over.
+    let told = scene.sensu.told(12).await;
+    let of_chronos: Vec<u64> =
+        told.iter().filter(|told| told.0 == "chronos.c1").map(|told| told.1).collect();
+    assert_eq!(of_chronos.len(), 2);
+    assert!(of_chronos.contains(&2));
+    assert_eq!(scene.writes().len(), 12);
+    converges(&scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_leader_is_waited_for_until_the_next_pass() {
+    let mut scene = Scene::new().await;
+    scene.service("batch", &twenty());
+    assert_eq!(scene.run("deploy", &["batch.j00", "batch.j10"]).await.0, 0);
+    scene.chronos.set_leader(false);
+    let (code, out, complaint) = scene.run("deploy", &["--team", "infra"]).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        complaint.contains("answers 503 Service Unavailable: There is no leader"),
+        "{complaint}"
+    );
+    assert_eq!(complaint.lines().count(), 1);
+    let told = scene.sensu.told(3).await;
+    assert_eq!((told[0].0.as_str(), told[0].1), ("chronos.c1", 2));
+    // The one that leads now is another server, and the first one does not come back.
+    let follower = scene.chronos.follower().await.unwrap();
+    let urls = json!({"chronos_config": {"url": [scene.chronos.url(), follower]}});
+    scene.file("etc/z.json", &urls.to_string());
+    scene.chronos.die().await;
+    scene.chronos.set_leader(true);
+    converges(&scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_are_tried_in_order_with_the_login() {
+    let login = Some(("user".to_owned(), "secret".to_owned()));
+    let scene = Scene::with(Settings { login, ..Settings::default() }).await;
+    scene.service("batch", &twenty());
+    let nobody = Port::free().unwrap();
+    let urls =
+        [format!("http://127.0.0.1:{}", nobody.number), format!("{}/v1", scene.chronos.url())];
+    scene.file("etc/z.json", &json!({"chronos_config": {"url": urls}}).to_string());
+    converges(&scene).await;
+    scene.file("etc/z.json", r#"{"chronos_config": {"password": "wrong"}}"#);
+    let (code, _, complaint) = scene.run("deploy", &[]).await;
+    assert_eq!(code, 1);
+    assert!(complaint.contains("answers 401 Unauthorized: Unauthorized"), "{complaint}");
+    assert!(!complaint.contains("wrong"), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_chronos_is_waited_for_and_one_job_that_hangs_stops_no_other() {
+    let scene = Scene::new().await;
+    scene.service("batch", &twenty());
+    scene.chronos.slow_down(Duration::from_millis(50));
+    scene.chronos.fault(Fault::of_job("PUT", "batch j15", Harm::Hang));
+    let (code, out, complaint) = scene.run("deploy", &["--timeout", "1"]).await;
+    assert_eq!((code, out.lines().count()), (1, 19));
+    assert!(
+        complaint.contains("/scheduler/iso8601 does not answer within 1s; 1 jobs are left"),
+        "{complaint}"
+    );
+    converges(&scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sensu_that_is_absent_or_hangs_and_a_log_that_is_full_fail_nothing() {
+    let scene = Scene::new().await;
+    scene.service("batch", &twenty());
+    let nobody = Port::free().unwrap();
+    scene.file("etc/z.json", &json!({"sensu_port": nobody.number}).to_string());
+    let (code, out, complaint) = scene.run("deploy", &[]).await;
+    assert_eq!((code, out.lines().count()), (0, 20));
+    assert!(complaint.ends_with("20 of 20 are not sent\n"), "{complaint}");
+    assert_eq!(complaint.lines().count(), 1);
+    // It takes connections and reads nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let full = json!({"driver": "file", "options": {"path_format": "/dev/full"}});
+    scene.file("etc/z.json", &json!({"sensu_port": port, "log_writer": full}).to_string());
+    scene.service("batch", &json!({"j00": hourly(), "new": hourly(), "newer": hourly()}));
+    let (code, out, complaint) = scene.run("deploy", &[]).await;
+    assert_eq!((code, out.as_str()), (0, "created batch new\ncreated batch newer\n"));
+    assert_eq!(complaint.lines().count(), 1);
+    assert!(complaint.contains("Could not log to /dev/full"), "{complaint}");
+}
