@@ -119,3 +119,22 @@ fn a_chronos_job_is_printed_with_the_hash_that_paasta_gives_it() {
     assert_eq!(code, 1);
     assert!(complaint.contains("No job named \"other\" in config file chronos-c1.yaml"));
 }
+
+#[test]
+fn time_variables_stand_for_the_clock_of_this_host() {
+    let host = host("main: {}\n");
+    let file = host.path().join("soa/svc/chronos-c1.yaml");
+    let text = "main: {schedule: 0 3 * * *, cmd: '%(hour)s %(unixtime)s'}\n";
+    File::create(file).unwrap().write_all(text.as_bytes()).unwrap();
+    let mut hours = Vec::new();
+    for zone in ["UTC", "Asia/Tokyo"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_paasta-master"));
+        command.current_dir(host.path()).env("PAASTA_SYSTEM_CONFIG_DIR", "etc").env("TZ", zone);
+        let output = command.args(["render", "chronos", "-d", "soa", "svc.main"]).output().unwrap();
+        let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (hour, seconds) = printed["command"].as_str().unwrap().split_once(' ').unwrap();
+        let (hour, seconds): (i64, i64) = (hour.parse().unwrap(), seconds.parse().unwrap());
+        hours.push((hour - seconds.div_euclid(3600)).rem_euclid(24));
+    }
+    assert_eq!(hours, [0, 9]);
+}

@@ -2,6 +2,8 @@
 //!
 //! Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp, Zoned, tz::TimeZone};
 use soa_configs::yaml::{Int, Map, Node, Value};
 
@@ -27,13 +29,21 @@ pub struct Finding {
     pub output: String,
 }
 
-/// The job that counts for an instance: of the job itself and its reruns, the one that ran last. So a
+/// The job that counts for each instance: of the job itself and its reruns, the one that ran last. So a
 /// rerun that went well ends the alarm.
 #[must_use]
-pub fn newest<'l>(listed: &'l [Listed], of: &JobName) -> Option<&'l Listed> {
-    let own = listed.iter().filter(|job| job.paasta_name().is_some_and(|name| name.is_of(of)));
-    // Of those that ran never, the first.
-    own.rev().max_by_key(|job| job.past.last_run().map(|run| run.at))
+pub fn newest(listed: &[Listed]) -> BTreeMap<JobName, &Listed> {
+    let last = |job: &Listed| job.past.last_run().map(|run| run.at);
+    let mut newest: BTreeMap<JobName, &Listed> = BTreeMap::new();
+    for job in listed {
+        let Some(name) = job.paasta_name() else { continue };
+        let best = newest.entry(JobName { prefix: None, ..name }).or_insert(job);
+        // Of those that ran never, the first.
+        if last(job) > last(best) {
+            *best = job;
+        }
+    }
+    newest
 }
 
 /// When it should have ended again at the latest, if nobody knew how long it runs.

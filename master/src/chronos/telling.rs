@@ -26,6 +26,8 @@ pub struct Telling<'t> {
     settings: &'t Settings,
     cluster: &'t Cluster,
     events: Vec<Event>,
+    /// Of Chronos itself.
+    of_chronos: Option<Event>,
     problems: Vec<String>,
     /// The log takes lines.
     logs: bool,
@@ -34,7 +36,8 @@ pub struct Telling<'t> {
 impl<'t> Telling<'t> {
     #[must_use]
     pub fn new(settings: &'t Settings, cluster: &'t Cluster) -> Self {
-        Self { settings, cluster, events: Vec::new(), problems: Vec::new(), logs: true }
+        let (events, problems) = (Vec::new(), Vec::new());
+        Self { settings, cluster, events, of_chronos: None, problems, logs: true }
     }
 
     /// Keeps an event of a job until [`Self::send`].
@@ -48,27 +51,31 @@ impl<'t> Telling<'t> {
     ) {
         let nothing = ServiceDocuments::default();
         let files = documents.service(&name.service).unwrap_or(&nothing);
-        self.keep(files, &format!("{check}.{}", name.dotted()), told, overrides);
+        let event = self.made(files, &format!("{check}.{}", name.dotted()), told, overrides);
+        self.events.extend(event);
     }
 
-    /// Keeps an event of Chronos itself, for the team that runs it.
+    /// Keeps an event of Chronos itself, for the team that runs it, in the place of the one before.
     pub fn event_of_chronos(&mut self, team: &str, told: (Status, &str)) {
         let overrides = [("team", Node::made(team))].into_iter().collect();
         let name = format!("chronos.{}", self.cluster);
-        self.keep(&ServiceDocuments::default(), &name, told, &overrides);
+        self.of_chronos = self.made(&ServiceDocuments::default(), &name, told, &overrides);
     }
 
-    fn keep(
+    fn made(
         &mut self,
         files: &ServiceDocuments,
         name: &str,
         (status, output): (Status, &str),
         overrides: &Map,
-    ) {
+    ) -> Option<Event> {
         let check = Check { name, status, output, cluster: self.cluster.as_str(), overrides };
         match Event::of(files, check) {
-            Ok(event) => self.events.extend(event),
-            Err(error) => self.problems.push(format!("no event for {name}: {error}")),
+            Ok(event) => event,
+            Err(error) => {
+                self.problems.push(format!("no event for {name}: {error}"));
+                None
+            }
         }
     }
 
@@ -98,6 +105,7 @@ impl<'t> Telling<'t> {
     pub async fn send(mut self) -> Vec<String> {
         let Some(host) = &self.settings.sensu_host else { return self.problems };
         let port = self.settings.sensu_port;
+        self.events.splice(..0, self.of_chronos);
         let mut sent = 0;
         let sending = async {
             for event in &self.events {

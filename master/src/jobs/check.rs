@@ -96,9 +96,11 @@ impl Checker<'_> {
                 return Err(error.into());
             }
         };
+        let newest = check::newest(&listed);
         let mut outcome = Outcome::Complete;
         for name in self.host.soa().names() {
-            if let Err(error) = self.one(&name, &listed, &chronos, &mut telling).await {
+            let job = newest.get(&name).copied();
+            if let Err(error) = self.one(&name, job, &chronos, &mut telling).await {
                 complain(&format!("{}: {error:#}", name.dotted()));
                 outcome = Outcome::Incomplete;
             }
@@ -112,7 +114,7 @@ impl Checker<'_> {
     async fn one(
         &self,
         name: &JobName,
-        listed: &[Listed],
+        job: Option<&Listed>,
         chronos: &Chronos,
         telling: &mut Telling<'_>,
     ) -> anyhow::Result<()> {
@@ -122,7 +124,7 @@ impl Checker<'_> {
             return Ok(());
         };
         let config = JobConfig::read(&self.host.soa().instance(name)?)?;
-        let Some((finding, overrides)) = self.find(name, &config, files, listed, chronos).await?
+        let Some((finding, overrides)) = self.find(name, &config, files, job, chronos).await?
         else {
             return Ok(());
         };
@@ -140,7 +142,7 @@ impl Checker<'_> {
         name: &JobName,
         config: &JobConfig,
         files: &ServiceDocuments,
-        listed: &[Listed],
+        job: Option<&Listed>,
         chronos: &Chronos,
     ) -> anyhow::Result<Option<(Finding, Map)>> {
         let now = Timestamp::now();
@@ -152,7 +154,6 @@ impl Checker<'_> {
             zone: config.schedule_time_zone.as_deref(),
             interval: self.host.interval(config, now),
         };
-        let job = check::newest(listed, name);
         let run_time = match job.filter(|job| check::depends_on_run_time(&asked, job, now)) {
             Some(job) => chronos.run_time(&job.name).await?,
             None => None,

@@ -208,7 +208,8 @@ impl Pass<'_> {
             match done.event(name, self.host.cluster.as_str()) {
                 Some((status, output)) => {
                     if !matches!(done, Done::Unchanged | Done::Written) {
-                        complain(&format!("{}: {}", name.dotted(), done.reason()));
+                        let reason = done.reason().replace('\n', "; ");
+                        complain(&format!("{}: {reason}", name.dotted()));
                     }
                     let overrides = sync::overrides(soa.instance(name).ok().as_ref());
                     telling.event(soa.documents, CHECK, name, (status, &output), &overrides);

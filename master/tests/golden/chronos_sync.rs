@@ -215,7 +215,7 @@ fn check(case: &Case) -> Did {
             zone,
             interval: Interval::of(schedule, zone, now),
         };
-        let job = check::newest(&case.listed, &name);
+        let job = check::newest(&case.listed).get(&name).copied();
         // The original took the milliseconds for seconds.
         let run_time = case.case["job_stat"]["histogram"]["99thPercentile"].as_f64();
         let run_time = run_time.map(|number| SignedDuration::from_secs_f64(number.trunc()));
