@@ -87,8 +87,7 @@ pub(crate) struct AsBefore {
 /// When Marathon or ZooKeeper does not answer.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(gathered) = arguments.of.gather()? else { return Ok(Outcome::Usage) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(scale(&gathered, arguments.dry_run, Some(arguments.json)))
+    crate::block_on(scale(&gathered, arguments.dry_run, Some(arguments.json)))
 }
 
 /// # Errors
@@ -96,8 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 pub(crate) fn run_as_before(AsBefore { soa_dir }: AsBefore) -> anyhow::Result<Outcome> {
     let of = OfInstances { names: Vec::new(), soa_dir, cluster: None };
     let Some(gathered) = of.gather()? else { return Ok(Outcome::Usage) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(scale(&gathered, false, None))
+    crate::block_on(scale(&gathered, false, None))
 }
 
 /// `as_json`: `None` for no output at all.

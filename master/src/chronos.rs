@@ -1,7 +1,6 @@
 //! Chronos: what soa-configs ask of it, what it has, and what is to be done about it (chronos-sync.md).
 //!
 //! All but [`client`], [`pass`] and [`telling`] is pure.
-//!
 
 pub mod check;
 pub mod cleanup;

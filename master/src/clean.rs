@@ -20,7 +20,7 @@ use soa_configs::{
     Cluster,
     documents::{Documents, ServiceDocuments},
     ids::JobId,
-    load::Kind,
+    load::{self, Kind},
     paasta::Settings,
     tree,
     yaml::Map,
@@ -103,8 +103,7 @@ fn clean(which: &Which, dry_run: bool, tells: bool) -> anyhow::Result<Outcome> {
     let mut documents = Documents::new(&which.soa_dir);
     documents.refresh()?;
     let cleaner = Cleaner { documents, settings, cluster, tells };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(cleaner.run(which, dry_run))
+    crate::block_on(cleaner.run(which, dry_run))
 }
 
 struct Cleaner {
@@ -159,10 +158,8 @@ impl Cleaner {
     /// Whether it stands in soa-configs, as far as these can be read.
     fn stands(&self, service: &str, instance: &str) -> bool {
         let Some(files) = self.documents.service(service) else { return false };
-        let file = Kind::Marathon.file(&self.cluster);
-        let map = files.get(&file).and_then(|document| document.node.as_map());
-        let known = map.is_some_and(|map| map.get(instance).is_some());
-        known && !instance.starts_with('_') || files.problems().next().is_some()
+        let mut names = load::names(files, Kind::Marathon, &self.cluster);
+        names.any(|name| name == instance) || files.problems().next().is_some()
     }
 
     async fn remove(
@@ -228,9 +225,8 @@ impl Cleaner {
         let message = format!("Deleted stale marathon job that looks lost: {name}");
         let (cluster, now) = (self.cluster.as_str(), Timestamp::now());
         let line = LogLine::of_deploy(cluster, &job.service, &job.instance, &message, now);
-        let writer = self.settings.log_writer().map_err(anyhow::Error::from);
-        if let Err(error) = writer.and_then(|writer| Ok(line.write(writer)?)) {
-            complain(&format!("{error:#}"));
+        if let Err(error) = line.tell(&self.settings) {
+            complain(&error);
         }
     }
 

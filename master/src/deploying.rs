@@ -143,11 +143,10 @@ pub(crate) fn run_of_all(OfAll { as_before }: OfAll) -> anyhow::Result<Outcome> 
 
 fn deploy(of: &OfInstances, how: &How, dry_run: bool, as_json: bool) -> anyhow::Result<Outcome> {
     let Some(gathered) = of.gather()? else { return Ok(Outcome::Usage) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if dry_run {
-        return runtime.block_on(planning::print(&gathered, as_json));
+        return crate::block_on(planning::print(&gathered, as_json));
     }
-    let Passed { verdicts, refused } = runtime.block_on(pass(&gathered, how))?;
+    let Passed { verdicts, refused } = crate::block_on(pass(&gathered, how))?;
     let failed = verdicts.iter().filter(|(_, verdict)| verdict.has_failed).count();
     for (name, verdict) in &verdicts {
         verdict.complaints.iter().for_each(|line| complain(&format!("{name}: {line}")));

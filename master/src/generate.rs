@@ -159,8 +159,8 @@ fn tell(arguments: &Arguments, telling: Telling) -> anyhow::Result<Outcome> {
     let named = arguments.service.iter().cloned();
     let all = documents.services().map(|(name, _)| name.to_owned()).filter(|_| arguments.all);
     let names: Vec<String> = named.chain(all).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(generate(&documents, names, arguments.dry_run, telling))?;
+    let generated = generate(&documents, names, arguments.dry_run, telling);
+    let done = crate::block_on(async { Ok(generated.await?) })?;
     if telling == Telling::Json {
         writeln!(io::stdout().lock(), "{:#}", serde_json::json!({"services": done}))?;
     }

@@ -2,11 +2,16 @@
 
 use std::{io, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, Uri, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
+use soa_configs::paasta::Secret;
 use tokio::{net::TcpStream, time};
+
+/// Characters.
+const MOST_COMPLAINT: usize = 300;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -43,6 +48,18 @@ pub enum Failure {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// What `Authorization` says of a user with a password.
+#[must_use]
+pub fn basic(user: &str, password: &Secret) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{}", password.0)))
+}
+
+/// The beginning of what a server complains of, on one line.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.chars().take(MOST_COMPLAINT).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// # Errors

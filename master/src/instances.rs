@@ -1,7 +1,6 @@
 //! `paasta-master instances`: what soa-configs ask of Marathon in one cluster.
 
 use std::{
-    env,
     io::{self, Write},
     path::PathBuf,
 };
@@ -103,8 +102,7 @@ fn cluster(arguments: &Arguments) -> anyhow::Result<Option<Cluster>> {
     if let Some(cluster) = &arguments.cluster {
         return Ok(Some(cluster.clone()));
     }
-    let named = env::var_os(paasta::DIR_VARIABLE).filter(|dir| !dir.is_empty());
-    let dir = named.map_or_else(|| PathBuf::from(paasta::DEFAULT_DIR), PathBuf::from);
+    let dir = crate::system_dir();
     let config = paasta::load(&dir)?;
     for problem in config.iter().flat_map(|config| &config.unread) {
         complain(&problem.message);

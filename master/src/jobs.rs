@@ -203,7 +203,3 @@ fn job_name(text: &str) -> Result<JobName, String> {
     let name = JobName::of_parent(text).or_else(|| JobName::parse(text));
     name.filter(|name| name.prefix.is_none()).ok_or_else(|| "expected SERVICE.JOB".to_owned())
 }
-
-fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
-}

@@ -10,10 +10,10 @@ use std::{
 use tokio::time::{self, Instant};
 use zookeeper_client::{Acls, Client, CreateMode, Error, EventType};
 
+use crate::zookeeper::bounded;
+
 /// How long one who holds it is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Of each operation.
-const DEADLINE: Duration = Duration::from_secs(15);
 /// What stands before the number of a contender.
 const MARKS: [&str; 2] = ["__lock__", "__rlock__"];
 
@@ -116,10 +116,6 @@ impl Lock<'_> {
             released => released,
         }
     }
-}
-
-async fn bounded<T>(operation: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    time::timeout(DEADLINE, operation).await.unwrap_or(Err(Error::Timeout))
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use std::{fs::OpenOptions, io, io::Write as _};
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
-use soa_configs::{paasta::LogWriter, yaml::Node};
+use soa_configs::{
+    paasta::{LogWriter, Settings},
+    yaml::Node,
+};
 
 /// One line: these fields, sorted.
 #[derive(Clone, Debug, Serialize)]
@@ -62,6 +65,15 @@ impl<'l> LogLine<'l> {
         let timestamp = timestamp(now);
         let (component, level) = ("monitoring", "debug");
         Self { cluster, component, instance, level, message, service, timestamp }
+    }
+
+    /// Writes it where the system configuration says.
+    ///
+    /// # Errors
+    /// Why it is not written, for people.
+    pub fn tell(&self, settings: &Settings) -> Result<(), String> {
+        let writer = settings.log_writer().map_err(|error| error.to_string())?;
+        self.write(writer).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     }
 
     /// # Errors

@@ -118,10 +118,20 @@ fn run() -> anyhow::Result<Outcome> {
     }
 }
 
+/// Where the system configuration of this host is.
+fn system_dir() -> PathBuf {
+    let named = env::var_os(paasta::DIR_VARIABLE).filter(|dir| !dir.is_empty());
+    named.map_or_else(|| PathBuf::from(paasta::DEFAULT_DIR), PathBuf::from)
+}
+
+/// Does work to its end, on this thread.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
 /// The system configuration of this host.
 fn settings() -> anyhow::Result<Settings> {
-    let named = env::var_os(paasta::DIR_VARIABLE).filter(|dir| !dir.is_empty());
-    let dir = named.map_or_else(|| PathBuf::from(paasta::DEFAULT_DIR), PathBuf::from);
+    let dir = system_dir();
     let Some(system) = paasta::load(&dir)? else {
         let dir = dir.display();
         return Err(anyhow::anyhow!("Could not find system paasta configuration directory: {dir}"));

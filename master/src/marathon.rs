@@ -6,7 +6,6 @@ mod shards;
 
 use std::time::Duration;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -21,8 +20,6 @@ pub use shards::{NoShard, Shards};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Some ten thousand apps.
 const MOST_BYTES: usize = 256 << 20;
-/// Of what Marathon complains.
-const MOST_COMPLAINT: usize = 300;
 
 /// An app that Marathon has.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -169,7 +166,7 @@ impl Marathon<'_> {
     /// Asks the servers in order: the first that can be reached answers for all. Returns its URL, too.
     async fn ask(self, method: Method, path: &str, body: &str) -> Result<(String, Bytes), Error> {
         let MarathonServer { urls, user, password } = self.0;
-        let login = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{}", password.0)));
+        let login = http::basic(user, password);
         let mut last = Failure::Url(String::new());
         for url in urls {
             let (method, login) = (method.clone(), Some(login.as_str()));
@@ -197,5 +194,5 @@ fn complaint(body: &[u8]) -> String {
     }
     let said = serde_json::from_slice::<Said>(body).map(|said| said.message);
     let text = said.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned());
-    text.chars().take(MOST_COMPLAINT).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    http::one_line(&text)
 }

@@ -35,8 +35,7 @@ pub(crate) fn names(
 ) -> anyhow::Result<(BTreeSet<String>, Outcome)> {
     let mut documents = Documents::new(soa_dir);
     documents.refresh()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(compared(&documents, cluster, settings))
+    crate::block_on(compared(&documents, cluster, settings))
 }
 
 async fn compared(
@@ -51,7 +50,7 @@ async fn compared(
     let mut asking = Asking { cluster, settings, shards: &shards, counts: None };
     let (mut wanted, mut unknown) = (Vec::new(), BTreeSet::new());
     for (service, files) in documents.services() {
-        for instance in instances(files, cluster) {
+        for instance in load::names(files, Kind::Marathon, cluster) {
             match asking.wanted(files, service, instance).await {
                 Ok(app) => wanted.extend(app),
                 Err(error) => {
@@ -70,17 +69,6 @@ async fn compared(
     instances.retain(|name| !unknown.contains(name));
     let all_known = unknown.is_empty();
     Ok((instances, if all_known { Outcome::Complete } else { Outcome::Incomplete }))
-}
-
-/// The instances of a service in a cluster, in the order of their file.
-pub(crate) fn instances<'d>(
-    files: &'d ServiceDocuments,
-    cluster: &Cluster,
-) -> impl Iterator<Item = &'d str> + use<'d> {
-    let document = files.get(&Kind::Marathon.file(cluster));
-    let map = document.and_then(|document| document.node.as_map());
-    let names = map.into_iter().flat_map(|map| map.texts()).map(|(name, _)| name);
-    names.filter(|name| !name.starts_with('_'))
 }
 
 struct Asking<'a> {

@@ -7,11 +7,12 @@ use soa_configs::{
     Cluster,
     documents::{Documents, ServiceDocuments},
     ids::JobId,
+    load::{self, Kind},
     paasta::Settings,
     tree,
 };
 
-use crate::{complain, minimal};
+use crate::complain;
 
 #[derive(Args, Clone)]
 pub(crate) struct OfInstances {
@@ -63,7 +64,7 @@ impl OfInstances {
         if self.names.is_empty() {
             documents.refresh()?;
             for (service, files) in documents.services() {
-                let own = minimal::instances(files, &cluster);
+                let own = load::names(files, Kind::Marathon, &cluster);
                 instances.extend(own.map(|instance| (service.to_owned(), instance.to_owned())));
             }
         }

@@ -52,8 +52,7 @@ pub(crate) struct Arguments {
 /// When Marathon does not answer.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(gathered) = arguments.of.gather()? else { return Ok(Outcome::Usage) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(print(&gathered, arguments.json))
+    crate::block_on(print(&gathered, arguments.json))
 }
 
 /// # Errors

@@ -32,7 +32,7 @@ use soa_configs::{
     tree,
 };
 
-use crate::{Outcome, complain, minimal::instances};
+use crate::{Outcome, complain};
 
 /// As PaaSTA waits for HAProxy, and how many hosts of a location are asked.
 const OF_HAPROXY: (Duration, usize) = (Duration::from_secs(1), 3);
@@ -94,8 +94,7 @@ fn check(soa_dir: &std::path::Path, tells: bool, sends: bool) -> anyhow::Result<
     let Some(cluster) = crate::own_cluster(&settings) else { return Ok(Outcome::Usage) };
     let mut documents = Documents::new(soa_dir);
     documents.refresh()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    crate::block_on(async {
         let mut checker = Checker::new(settings, cluster, tells, sends).await?;
         checker.all(&documents).await
     })
@@ -140,7 +139,7 @@ impl Checker {
     async fn all(&mut self, documents: &Documents) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::Complete;
         for (service, files) in documents.services() {
-            for name in instances(files, &self.cluster.clone()) {
+            for name in load::names(files, Kind::Marathon, &self.cluster.clone()) {
                 if let Err(error) = self.one(files, service, name).await {
                     complain(&format!("{service}.{name}: {error:#}"));
                     outcome = Outcome::Incomplete;

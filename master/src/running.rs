@@ -1,7 +1,6 @@
 //! `paasta-master run`: deploys all the time.
 
 use std::{
-    env,
     net::{Ipv4Addr, SocketAddr},
     num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
@@ -168,7 +167,6 @@ async fn elected(
 
 /// The system configuration, if it can be read now.
 fn read() -> Option<Settings> {
-    let named = env::var_os(paasta::DIR_VARIABLE).filter(|dir| !dir.is_empty());
-    let dir = named.map_or_else(|| PathBuf::from(paasta::DEFAULT_DIR), PathBuf::from);
+    let dir = crate::system_dir();
     Settings::read(&paasta::load(&dir).ok()??, &dir).ok()
 }

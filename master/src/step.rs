@@ -114,6 +114,13 @@ pub fn next<'a>(seen: &Seen<'a>) -> Step<'a> {
 }
 
 impl<'a> Step<'a> {
+    /// Those of [`Self::undrain`] that are not known to be in service already: of the others nobody need be
+    /// asked for anything.
+    pub fn put_back(&self, seen: &Seen<'a>) -> impl Iterator<Item = &'a Task> {
+        let is_in = |task: &Task| seen.fact(task).is_draining == Some(false);
+        self.undrain.iter().copied().filter(move |task| !is_in(task))
+    }
+
     /// Decides the rest, when it is known what became of each task of [`Self::drain`], in that order.
     #[must_use]
     pub fn ends(&self, seen: &Seen<'a>, drained: &[Drained]) -> Ends<'a> {

@@ -69,13 +69,19 @@ impl Sessions {
 /// Of each operation.
 const DEADLINE: Duration = Duration::from_secs(15);
 
+/// One or a few operations, or the error that they take too long.
+pub(crate) async fn bounded<T>(
+    operation: impl Future<Output = Result<T, Refused>>,
+) -> Result<T, Refused> {
+    time::timeout(DEADLINE, operation).await.unwrap_or(Err(Refused::Timeout))
+}
+
 /// What a znode holds. `None`: there is none.
 ///
 /// # Errors
 /// When ZooKeeper does not say.
 pub async fn get(client: &Client, path: &str) -> Result<Option<Vec<u8>>, Refused> {
-    let got = time::timeout(DEADLINE, client.get_data(path)).await;
-    match got.unwrap_or(Err(Refused::Timeout)) {
+    match bounded(client.get_data(path)).await {
         Ok((data, _)) => Ok(Some(data)),
         Err(Refused::NoNode) => Ok(None),
         Err(error) => Err(error),
@@ -98,5 +104,5 @@ pub async fn put(client: &Client, path: &str, data: &[u8]) -> Result<(), Refused
         }
         client.create(path, data, &mode).await.map(drop)
     };
-    time::timeout(DEADLINE, write).await.unwrap_or(Err(Refused::Timeout))
+    bounded(write).await
 }

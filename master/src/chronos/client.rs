@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use jiff::SignedDuration;
@@ -23,8 +22,6 @@ use crate::http::{self, Failure, Question};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Some ten thousand jobs.
 const MOST_BYTES: usize = 256 << 20;
-/// Of what Chronos complains.
-const MOST_COMPLAINT: usize = 300;
 
 /// Why a question has no good answer.
 #[derive(Debug, thiserror::Error)]
@@ -79,10 +76,9 @@ pub struct Chronos {
 impl Chronos {
     #[must_use]
     pub fn new(MarathonServer { urls, user, password }: &MarathonServer) -> Self {
-        let login = BASE64_STANDARD.encode(format!("{user}:{}", password.0));
         Self {
             servers: urls.iter().map(|url| server(url)).collect(),
-            login: format!("Basic {login}"),
+            login: http::basic(user, password),
             patience: PATIENCE,
             first: AtomicUsize::new(0),
         }
@@ -234,7 +230,7 @@ fn complaint(body: &[u8]) -> String {
         Ok(Said::Errors { errors }) => errors.join("; "),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
-    text.chars().take(MOST_COMPLAINT).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    http::one_line(&text)
 }
 
 #[cfg(test)]

@@ -90,11 +90,7 @@ impl<'t> Telling<'t> {
         if !is_for_users {
             line.level = "debug";
         }
-        let writer = self.settings.log_writer().map_err(|error| error.to_string());
-        let written = writer.and_then(|writer| {
-            line.write(writer).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
-        });
-        if let Err(problem) = written {
+        if let Err(problem) = line.tell(self.settings) {
             self.logs = false;
             self.problems.push(problem);
         }

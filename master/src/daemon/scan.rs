@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use soa_configs::{documents::Documents, load::Kind, tree::Unreadable};
+use soa_configs::{
+    documents::Documents,
+    load::{self, Kind},
+    tree::Unreadable,
+};
 use tokio::task::JoinError;
 
 use super::queue::Name;
@@ -48,10 +52,7 @@ impl Scan {
         }
         let mut scan = Self::default();
         for (service, files) in documents.services() {
-            let document = files.get(&Kind::Marathon.file(deployer.cluster));
-            let map = document.and_then(|document| document.node.as_map());
-            let names = map.into_iter().flat_map(|map| map.texts()).map(|(name, _)| name);
-            for name in names.filter(|name| !name.starts_with('_')) {
+            for name in load::names(files, Kind::Marathon, deployer.cluster) {
                 let key = (service.to_owned(), name.to_owned());
                 match deployer.wanted(files, service, name).await {
                     Ok(wanted) => {

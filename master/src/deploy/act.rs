@@ -13,7 +13,7 @@ use super::{
     wanted::Wanted,
 };
 use crate::{
-    drain::drainer::{Drainer, Undone},
+    drain::drainer::{Drainer, State, Undone},
     events::Status,
     lock::Lock,
     marathon::{
@@ -73,7 +73,7 @@ impl Hands<'_> {
         }
         complaints.extend(self.say(bounce.draining(step)));
         let drained = self.drain(step).await?;
-        let (outcomes, _): (Vec<Drained>, Vec<_>) = drained.iter().map(|(d, e)| (*d, e)).unzip();
+        let outcomes: Vec<Drained> = drained.iter().map(|(drained, _)| *drained).collect();
         let ends = step.ends(seen, &outcomes);
         complaints.extend(self.say(bounce.ends(seen, step, &drained, &ends)));
         self.kill(seen, &ends).await?;
@@ -113,12 +113,8 @@ impl Hands<'_> {
         Ok(())
     }
 
-    /// Of those who are known to be in service nobody is asked for anything.
     async fn put_back(self, seen: &Seen<'_>, step: &Step<'_>) -> Vec<String> {
-        let is_in = |task: &Task| {
-            seen.facts.get(&task.id).is_some_and(|fact| fact.is_draining == Some(false))
-        };
-        let tasks: Vec<&Task> = step.undrain.iter().filter(|task| !is_in(task)).copied().collect();
+        let tasks: Vec<&Task> = step.put_back(seen).collect();
         let done = self.drainer.stop_draining(&tasks).await;
         let failed = tasks.iter().zip(done).filter_map(|(task, done)| Some((task, done.err()?)));
         let line = |(task, error): (&&Task, Undone)| {
@@ -153,21 +149,15 @@ impl Hands<'_> {
         self.is_held().await?;
         let reached: Vec<&Task> =
             step.drain.iter().filter(|task| task.state != UNREACHABLE).copied().collect();
-        let mut done: BTreeMap<&str, Result<(), Undone>> = reached
-            .iter()
-            .map(|task| task.id.as_str())
-            .zip(self.drainer.drain(&reached).await)
-            .collect();
+        let done = self.drainer.drain(&reached).await;
         let states = self.drainer.states(&reached).await;
-        let safe: BTreeMap<&str, Option<bool>> = reached
-            .iter()
-            .zip(states)
-            .map(|(task, state)| (task.id.as_str(), state.is_safe_to_kill))
-            .collect();
-        let outcome = |task: &&Task| {
-            let error = done.remove(task.id.as_str()).and_then(Result::err);
-            let is_safe_to_kill = safe.get(task.id.as_str()).copied().flatten();
-            (Drained { is_marked: error.is_none(), is_safe_to_kill }, error)
+        let ids = reached.iter().map(|task| task.id.as_str());
+        let mut known: BTreeMap<&str, _> = ids.zip(done.into_iter().zip(states)).collect();
+        let outcome = |task: &&Task| match known.remove(task.id.as_str()) {
+            Some((done, State { is_safe_to_kill, .. })) => {
+                (Drained { is_marked: done.is_ok(), is_safe_to_kill }, done.err())
+            }
+            None => (Drained { is_marked: true, is_safe_to_kill: None }, None),
         };
         Ok(step.drain.iter().map(outcome).collect())
     }

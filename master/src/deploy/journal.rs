@@ -43,8 +43,7 @@ impl<'s> Journal<'s> {
         if line.level == Level::Debug {
             log.level = "debug";
         }
-        let writer = self.settings.log_writer().map_err(|error| error.to_string())?;
-        log.write(writer).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+        log.tell(self.settings)
     }
 
     /// Tells Sensu of a deployment. `monitoring` is what the instance says of its events.

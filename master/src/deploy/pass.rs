@@ -99,11 +99,8 @@ impl Looked {
     #[must_use]
     pub fn is_steady(&self) -> bool {
         self.decided(|seen, step| {
-            let is_out = |task: &str| {
-                self.facts.get(task).is_none_or(|fact| fact.is_draining != Some(false))
-            };
             let is_idle = step.scale.is_empty() && !step.create_app && step.drain.is_empty();
-            let all_in = !step.undrain.iter().any(|task| is_out(&task.id));
+            let all_in = step.put_back(seen).next().is_none();
             is_idle && all_in && !super::lines::goes_on(seen, step) && seen.old.is_empty()
         })
     }

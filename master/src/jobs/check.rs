@@ -15,8 +15,8 @@ use paasta_master::{
 };
 use soa_configs::{chronos::JobConfig, documents::ServiceDocuments, yaml::Map};
 
-use super::{Host, SoaDir, Way, block_on, finish};
-use crate::{Outcome, complain};
+use super::{Host, SoaDir, Way, finish};
+use crate::{Outcome, block_on, complain};
 
 const CHECK: &str = "check_chronos_jobs";
 

@@ -19,8 +19,8 @@ use soa_configs::{
     yaml::Map,
 };
 
-use super::{Host, SoaDir, Way, block_on, finish, length};
-use crate::{Outcome, complain};
+use super::{Host, SoaDir, Way, finish, length};
+use crate::{Outcome, block_on, complain};
 
 const CHECK: &str = "check_chronos_jobs";
 /// So many questions in a row that no server answers mean that Chronos is gone.
@@ -68,7 +68,7 @@ struct Which {
     soa_dir: SoaDir,
 
     /// Remove nothing when more than this share of all jobs is to be removed; reruns do not count
-    #[arg(short = 't', long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
+    #[arg(short = 't', long, value_name = "SHARE", default_value_t = 0.5, value_parser = crate::share)]
     kill_threshold: f64,
 
     /// Remove them however many they are
@@ -79,11 +79,6 @@ struct Which {
     /// stay, and all reruns of a job as soon as one of them is due
     #[arg(long)]
     as_before: bool,
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share: Option<f64> = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {

@@ -16,8 +16,8 @@ use paasta_master::{
 };
 use soa_configs::ids::JobId;
 
-use super::{Host, SoaDir, Way, block_on, finish, job_name};
-use crate::{Outcome, complain};
+use super::{Host, SoaDir, Way, finish, job_name};
+use crate::{Outcome, block_on, complain};
 
 const CHECK: &str = "setup_chronos_job";
 

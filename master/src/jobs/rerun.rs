@@ -11,8 +11,8 @@ use jiff::{Timestamp, Zoned, civil::DateTime, tz::TimeZone};
 use paasta_master::chronos::{JobName, parents, rerun::Rerun};
 use soa_configs::chronos::JobConfig;
 
-use super::{Host, SoaDir, Way, block_on, job_name};
-use crate::Outcome;
+use super::{Host, SoaDir, Way, job_name};
+use crate::{Outcome, block_on};
 
 /// Run a job once more, as if it were another date.
 ///
