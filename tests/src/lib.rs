@@ -1,5 +1,6 @@
 //! The real servers that tests run against, and what can go wrong between us and them.
 
+pub mod by_hand;
 pub mod chronos;
 pub mod crowd;
 pub mod docker;
@@ -20,6 +21,7 @@ pub mod processes;
 pub mod records;
 pub mod relay;
 pub mod scene;
+pub mod script;
 pub mod service_manager;
 pub mod traffic;
 pub mod wait;

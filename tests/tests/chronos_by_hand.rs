@@ -1,51 +1,14 @@
 //! `chronos-sim`, the simulator as a program.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
-use std::{process::Stdio, time::Duration};
-
-use end_to_end::web;
+use end_to_end::{by_hand::Program, web};
 use hyper::Method;
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-    time,
-};
-
-struct Program {
-    _child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Program {
-    fn start(words: &[&str]) -> Self {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_chronos-sim"));
-        program.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = program.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { _child: child, lines }
-    }
-
-    /// The next line that contains this.
-    async fn says(&mut self, part: &str) -> String {
-        let reading = async {
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                if line.contains(part) {
-                    return line;
-                }
-            }
-            panic!("it ended and never said {part}")
-        };
-        time::timeout(Duration::from_secs(60), reading).await.unwrap()
-    }
-}
 
 #[tokio::test]
 async fn jobs_fire_on_a_fast_clock_and_are_watched() {
     let words = ["--port", "0", "--speed", "600", "--takes", "30", "--fail", "web bad"];
-    let mut program = Program::start(&words);
-    let url = program.says("http://127.0.0.1:").await;
+    let mut program = Program::start(env!("CARGO_BIN_EXE_chronos-sim"), &words).unwrap();
+    let url = program.says("http://127.0.0.1:").await.unwrap();
     let port: u16 = url.rsplit_once(':').unwrap().1.parse().unwrap();
     for (path, job) in [
         ("/scheduler/iso8601", r#"{"name": "web job", "command": "run", "schedule": "* * * * *"}"#),
@@ -60,7 +23,7 @@ async fn jobs_fire_on_a_fast_clock_and_are_watched() {
     for step in
         ["web job: attempt 0 runs", "web job: succeeded", "web bad: attempt 0", "web bad: failed"]
     {
-        program.says(step).await;
+        program.says(step).await.unwrap();
     }
     let (_, jobs) = web::get(port, "/scheduler/jobs").await.unwrap();
     let jobs: Value = serde_json::from_str(&jobs).unwrap();

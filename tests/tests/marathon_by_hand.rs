@@ -1,61 +1,31 @@
 //! `marathon-sim`, the simulator as a program.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::{net::SocketAddr, process::Stdio, time::Duration};
 
-use end_to_end::web;
+use end_to_end::{by_hand::Program, web};
 use hyper::Method;
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-    time,
-};
-
-struct Program {
-    _child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Program {
-    fn start(words: &[&str]) -> Self {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_marathon-sim"));
-        program.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = program.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { _child: child, lines }
-    }
-
-    /// The next line that contains this.
-    async fn says(&mut self, part: &str) -> String {
-        let reading = async {
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                if line.contains(part) {
-                    return line;
-                }
-            }
-            panic!("it ended and never said {part}")
-        };
-        time::timeout(Duration::from_secs(60), reading).await.unwrap()
-    }
-}
+use tokio::{process::Command, time};
 
 #[tokio::test]
 async fn an_app_is_watched_from_its_start_and_its_tasks_answer() {
     let words = ["--port", "0", "--hosts", "2", "--start-delay", "0.1", "--health-delay", "0.1"];
-    let mut program = Program::start(&[&words[..], &["--fail", "/bad.*"]].concat());
-    let url = program.says("http://127.0.0.1:").await;
+    let mut program = Program::start(
+        env!("CARGO_BIN_EXE_marathon-sim"),
+        &[&words[..], &["--fail", "/bad.*"]].concat(),
+    )
+    .unwrap();
+    let url = program.says("http://127.0.0.1:").await.unwrap();
     let port: u16 = url.rsplit_once(':').unwrap().1.parse().unwrap();
-    let hosts = program.says("hosts: ").await;
+    let hosts = program.says("hosts: ").await.unwrap();
     assert_eq!(hosts.split_whitespace().count(), 3, "{hosts}");
 
     let app = r#"{"id": "web.main", "cmd": "run", "healthChecks": [{"path": "/"}]}"#;
     let made = web::send(port, Method::POST, "/v2/apps", &[], app).await.unwrap();
     assert_eq!(made.0, 201, "{}", made.1);
-    program.says("app /web.main: 1 wanted").await;
+    program.says("app /web.main: 1 wanted").await.unwrap();
     for step in ["staged on 127.", "running", "healthy", "finished"] {
-        program.says(step).await;
+        program.says(step).await.unwrap();
     }
     let (_, tasks) = web::get(port, "/v2/tasks").await.unwrap();
     let tasks: Value = serde_json::from_str(&tasks).unwrap();
@@ -67,7 +37,7 @@ async fn an_app_is_watched_from_its_start_and_its_tasks_answer() {
 
     let app = r#"{"id": "bad.main", "cmd": "run"}"#;
     web::send(port, Method::POST, "/v2/apps", &[], app).await.unwrap();
-    program.says("TASK_FAILED").await;
+    program.says("TASK_FAILED").await.unwrap();
 }
 
 #[tokio::test]

@@ -84,15 +84,8 @@ fn differences(dir: &std::path::Path) -> Vec<String> {
 #[test]
 fn golden_jobs_are_the_same_in_every_field_and_are_refused_in_the_same_cases() {
     let mut wrong = Vec::new();
-    let mut count = 0;
-    for dir in fs::read_dir(cases::kind("chronos")).unwrap() {
-        let dir = dir.unwrap().path();
-        if !dir.join("case.json").is_file() {
-            continue;
-        }
-        count += 1;
+    for dir in cases::dirs("chronos") {
         wrong.extend(differences(&dir).iter().map(|found| format!("{}: {found}", dir.display())));
     }
-    assert!(count > 0, "there are no cases");
     cases::assert_none(&wrong);
 }

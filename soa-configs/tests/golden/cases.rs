@@ -30,6 +30,14 @@ pub(crate) fn list(value: &Value) -> &[Value] {
     }
 }
 
+/// The directories of one kind of cases, of which there is at least one.
+pub(crate) fn dirs(name: &str) -> Vec<PathBuf> {
+    let all = fs::read_dir(kind(name)).unwrap().map(|entry| entry.unwrap().path());
+    let dirs: Vec<PathBuf> = all.filter(|dir| dir.join("case.json").is_file()).collect();
+    assert!(!dirs.is_empty(), "there are no cases");
+    dirs
+}
+
 /// Fails with all differences at once.
 pub(crate) fn assert_none(wrong: &[String]) {
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));

@@ -18,13 +18,7 @@ use crate::cases;
 #[test]
 fn golden_jobs_have_the_same_hash_and_are_refused_in_the_same_words() {
     let mut wrong = Vec::new();
-    let mut count = 0;
-    for dir in fs::read_dir(cases::kind("chronos")).unwrap() {
-        let dir = dir.unwrap().path();
-        if !dir.join("case.json").is_file() {
-            continue;
-        }
-        count += 1;
+    for dir in cases::dirs("chronos") {
         let case = cases::json(&dir.join("case.json"));
         let text = |key: &str| case[key].as_str().unwrap();
         let mut documents = Documents::new(dir.join("soa"));
@@ -95,7 +89,6 @@ fn golden_jobs_have_the_same_hash_and_are_refused_in_the_same_words() {
             wrong.push(format!("{name}: {hash}"));
         }
     }
-    assert!(count > 0, "there are no cases");
     cases::assert_none(&wrong);
 }
 

@@ -1,19 +1,11 @@
 //! The Chronos simulator by hand: it prints what happens.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use end_to_end::{
-    Chronos,
+    Chronos, by_hand,
     chronos::{Behaviour, Script, Settings},
-};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::broadcast::error::RecvError,
 };
 
 /// A simulated Chronos 2.5 on this machine, to try jobs against.
@@ -53,47 +45,23 @@ impl Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        // A reader of our output that goes away has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            // There is no other place to tell it.
-            let _ = writeln!(io::stderr(), "chronos-sim: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    by_hand::ending("chronos-sim", run(&Arguments::parse()).await)
 }
 
 async fn run(arguments: &Arguments) -> io::Result<()> {
     let settings =
         Settings { script: arguments.script(), speed: arguments.speed, ..Settings::default() };
-    let chronos = Chronos::start_on(arguments.port, settings).await.map_err(|error| {
-        let port = arguments.port;
-        io::Error::other(format!("port {port} of 127.0.0.1: {error}; choose another with --port"))
-    })?;
-    let mut events = chronos.follow();
+    let chronos = Chronos::start_on(arguments.port, settings)
+        .await
+        .map_err(|error| by_hand::no_port(arguments.port, &error))?;
+    let events = chronos.follow();
     introduce(&chronos)?;
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    loop {
-        // All three may be dropped and asked again.
-        let event = tokio::select! {
-            event = events.recv() => event,
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-        };
-        match event {
-            Ok((at, event)) => say(&format!("{at:.3} {event}"))?,
-            Err(RecvError::Lagged(missed)) => say(&format!("... {missed} events not shown"))?,
-            Err(RecvError::Closed) => return Ok(()),
-        }
-    }
+    by_hand::print(events, |(at, event)| format!("{at:.3} {event}")).await
 }
 
 fn introduce(chronos: &Chronos) -> io::Result<()> {
     let url = chronos.url();
-    say(&format!(
+    by_hand::say(&format!(
         "Chronos (simulated): {url}\n\nTry, from another terminal:\n  \
          curl -s {url}/scheduler/iso8601 -H 'Content-Type: application/json' \\\n    \
          -d '{{\"name\": \"web job\", \"command\": \"run\", \"schedule\": \"* * * * *\"}}'\n  \
@@ -102,10 +70,4 @@ fn introduce(chronos: &Chronos) -> io::Result<()> {
          curl -s {url}/scheduler/graph/csv\n  \
          curl -s -X DELETE {url}/scheduler/job/web%20job\n\nCtrl-C ends it. What happens:"
     ))
-}
-
-fn say(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()
 }

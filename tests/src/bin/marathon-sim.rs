@@ -1,20 +1,11 @@
 //! The Marathon simulator by hand: it prints what happens, and its tasks answer HTTP.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
 use end_to_end::{
-    Marathon,
+    Marathon, by_hand,
     marathon::{Behaviour, Health, Host, HttpTasks, Moment, Script, Settings},
-};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::broadcast::error::RecvError,
 };
 
 /// A simulated Marathon 1.4 on this machine, to try deployments against.
@@ -74,16 +65,7 @@ impl Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        // A reader of our output that goes away has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            // There is no other place to tell it.
-            let _ = writeln!(io::stderr(), "marathon-sim: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    by_hand::ending("marathon-sim", run(&Arguments::parse()).await)
 }
 
 async fn run(arguments: &Arguments) -> io::Result<()> {
@@ -94,33 +76,18 @@ async fn run(arguments: &Arguments) -> io::Result<()> {
         ..Settings::default()
     };
     let hosts = settings.hosts.clone();
-    let marathon = Marathon::start_on(arguments.port, settings).await.map_err(|error| {
-        let port = arguments.port;
-        io::Error::other(format!("port {port} of 127.0.0.1: {error}; choose another with --port"))
-    })?;
-    let mut events = marathon.follow();
+    let marathon = Marathon::start_on(arguments.port, settings)
+        .await
+        .map_err(|error| by_hand::no_port(arguments.port, &error))?;
+    let events = marathon.follow();
     introduce(&marathon, &hosts)?;
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    loop {
-        // All three may be dropped and asked again.
-        let event = tokio::select! {
-            event = events.recv() => event,
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-        };
-        match event {
-            Ok(event) => say(&format!("{} {event}", Moment::now()))?,
-            Err(RecvError::Lagged(missed)) => say(&format!("... {missed} events not shown"))?,
-            Err(RecvError::Closed) => return Ok(()),
-        }
-    }
+    by_hand::print(events, |event| format!("{} {event}", Moment::now())).await
 }
 
 fn introduce(marathon: &Marathon, hosts: &[Host]) -> io::Result<()> {
     let url = marathon.url();
     let hosts: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
-    say(&format!(
+    by_hand::say(&format!(
         "Marathon (simulated): {url}\nhosts: {}\n\nTry, from another terminal:\n  \
          curl -s {url}/v2/apps -H 'Content-Type: application/json' \\\n    \
          -d '{{\"id\": \"web.main\", \"cmd\": \"run\", \"instances\": 2, \"healthChecks\": [{{\"path\": \"/\"}}]}}'\n  \
@@ -129,10 +96,4 @@ fn introduce(marathon: &Marathon, hosts: &[Host]) -> io::Result<()> {
          curl -s -X DELETE {url}/v2/apps//web.main\n\nCtrl-C ends it. What happens:",
         hosts.join(" ")
     ))
-}
-
-fn say(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()
 }

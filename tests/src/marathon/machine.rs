@@ -184,7 +184,7 @@ impl Machine {
 
     /// How long a deleted app is listed.
     fn listing(&self, app: &AppId) -> Duration {
-        self.script.of(app).listed_after_deletion
+        self.script.of(app.as_str()).listed_after_deletion
     }
 
     fn app_due(&self, id: &AppId, app: &App) -> Option<Moment> {
@@ -204,7 +204,8 @@ impl Machine {
         let now = self.now;
         let (script, by_app) = (&self.script, &self.by_app);
         self.apps.retain(|id, app| {
-            let until = app.deleted.map(|at| at.after(script.of(id).listed_after_deletion));
+            let until =
+                app.deleted.map(|at| at.after(script.of(id.as_str()).listed_after_deletion));
             by_app.contains_key(id) || until.is_none_or(|until| until > now)
         });
     }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::{ids::AppId, pattern::is_like};
-
 /// Where results of health checks come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
@@ -58,43 +56,18 @@ impl Behaviour {
     }
 }
 
-/// Behaviours by patterns of app ids; the last that fits counts.
-#[derive(Clone, Debug, Default)]
-pub struct Script {
-    rules: Vec<(String, Behaviour)>,
-}
-
-impl Script {
-    /// One behaviour for all.
-    #[must_use]
-    pub fn all(behaviour: Behaviour) -> Self {
-        Self::default().with("*", behaviour)
-    }
-
-    /// Apps whose id, with its leading slash, is like `pattern` (`*` stands for anything) behave so.
-    #[must_use]
-    pub fn with(mut self, pattern: &str, behaviour: Behaviour) -> Self {
-        self.rules.push((pattern.to_owned(), behaviour));
-        self
-    }
-
-    #[must_use]
-    pub fn of(&self, app: &AppId) -> Behaviour {
-        let mut latest_first = self.rules.iter().rev();
-        let rule = latest_first.find(|(pattern, _)| is_like(pattern, app.as_str()));
-        rule.map(|(_, behaviour)| *behaviour).unwrap_or_default()
-    }
-}
+/// Behaviours by patterns of app ids, with their leading slash.
+pub type Script = crate::script::Script<Behaviour>;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::ids::AppId, *};
 
     #[test]
     fn the_last_rule_that_fits_counts() {
         let slow = Behaviour { start_delay: Duration::from_secs(9), ..Behaviour::default() };
         let script = Script::all(slow).with("/web.*", Behaviour::default());
-        assert_eq!(script.of(&AppId::new("api.main")), slow);
-        assert_eq!(script.of(&AppId::new("web.main")), Behaviour::default());
+        assert_eq!(script.of(AppId::new("api.main").as_str()), slow);
+        assert_eq!(script.of(AppId::new("web.main").as_str()), Behaviour::default());
     }
 }

@@ -176,7 +176,7 @@ async fn check(own: Weak<Shared>, id: TaskId) {
 fn next_check(machine: &Machine, id: &TaskId) -> Option<(Option<Question>, Duration)> {
     let task = machine.task(id).filter(|task| !matches!(task.phase, Phase::Killing { .. }))?;
     let check = machine.check(task)?;
-    let behaviour = machine.script.of(&task.app);
+    let behaviour = machine.script.of(task.app.as_str());
     let is_asked = behaviour.health == Health::Asked && task.phase == Phase::Running;
     let every = behaviour.check_every.unwrap_or(check.interval).max(Duration::from_millis(1));
     Some((Question::of(task, check).filter(|_| is_asked), every))

@@ -64,7 +64,8 @@ impl Machine {
             if app.delay.is_some_and(|delay| delay.until > now) {
                 return;
             }
-            let placed = if self.script.of(id).no_offers { Err(NO_OFFER) } else { self.place(id) };
+            let placed =
+                if self.script.of(id.as_str()).no_offers { Err(NO_OFFER) } else { self.place(id) };
             if let Err(reason) = placed {
                 self.wait(id, reason);
                 return;

@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(1);
 impl Machine {
     /// When something happens to it next.
     pub(super) fn due(&self, task: &Task) -> Option<Moment> {
-        let behaviour = self.script.of(&task.app);
+        let behaviour = self.script.of(task.app.as_str());
         match task.phase {
             Phase::Staging => Some(task.staged_at.after(behaviour.start_delay)),
             Phase::Killing { since } if self.are_tasks_real => {
@@ -39,18 +39,18 @@ impl Machine {
     }
 
     fn death(&self, task: &Task) -> Option<Moment> {
-        let after = self.script.of(&task.app).dies_after?;
+        let after = self.script.of(task.app.as_str()).dies_after?;
         Some(task.started_at?.after(after.max(TICK)))
     }
 
     fn loss(&self, task: &Task) -> Option<Moment> {
-        let after = self.script.of(&task.app).unreachable_after?;
+        let after = self.script.of(task.app.as_str()).unreachable_after?;
         (!task.was_unreachable).then_some(task.started_at?.after(after))
     }
 
     /// When the script has the next result of its health check.
     fn result(&self, task: &Task) -> Option<Moment> {
-        let behaviour = self.script.of(&task.app);
+        let behaviour = self.script.of(task.app.as_str());
         let check = self.check(task)?;
         let last = task.last_result();
         match behaviour.health {
@@ -86,7 +86,7 @@ impl Machine {
     fn advance(&mut self, id: &TaskId) {
         let now = self.now;
         let Some(task) = self.tasks.get(id) else { return };
-        let behaviour = self.script.of(&task.app);
+        let behaviour = self.script.of(task.app.as_str());
         let is_due = |due: Option<Moment>| due.is_some_and(|due| due <= now);
         match task.phase {
             Phase::Staging if behaviour.fails_to_start => self.fail(id, "the task did not start"),
