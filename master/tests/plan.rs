@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use end_to_end::{
-    Hacheck, Marathon, MesosMaster, Place, eventually,
+    Hacheck, Marathon, MesosMaster, Place, TlsFront, eventually,
     marathon::{Adopted, Behaviour, Host, Script, Settings},
     place::Ended,
     web,
@@ -235,4 +235,44 @@ async fn a_bounce_that_is_forced_is_told_and_an_app_that_is_new_has_all_its_fiel
     let plan = scene.plan().await;
     assert_eq!(plan["differences"].as_array().unwrap().len(), 1, "{plan:#}");
     assert_eq!(told(&plan, "config_hash"), ["deployments web/deployments.json:1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_https_a_server_has_to_prove_its_name() {
+    let scene = Scene::new("{instances: 1, drain_method: noop}").await;
+    let marathon = TlsFront::of(scene.marathon.port()).await.unwrap();
+    let mesos: std::net::SocketAddr = scene.mesos.leader().parse().unwrap();
+    let mesos = TlsFront::of(mesos.port()).await.unwrap();
+    let configure = |name: &str| {
+        let url = format!("https://{name}:{}", marathon.port.number);
+        let master = format!("localhost:{}", mesos.port.number);
+        let config = json!({"profile": "p", "p": {"master": master, "scheme": "https"}});
+        scene.file("mesos.json", &config.to_string());
+        let servers = json!({"marathon_servers": [{"url": [url], "user": "u", "password": "p"}]});
+        scene.file("etc/servers.json", &servers.to_string());
+        url
+    };
+    let program = env!("CARGO_BIN_EXE_paasta-master");
+    let words = ["plan", "web.main", "-d", "soa"];
+    // Two authorities in one file, as hosts have them.
+    let both = [&marathon, &mesos].map(|front| std::fs::read_to_string(front.authority()).unwrap());
+    scene.file("both.pem", &both.concat());
+    let (known, foreign) = (scene.place.path().join("both.pem"), mesos.authority());
+    configure("localhost");
+    let trusting = [("SSL_CERT_FILE", known.as_path())];
+    let (code, out, complaint) = scene.place.run_with(&trusting, program, &words).await.unwrap();
+    assert_eq!((code, complaint.as_str()), (0, ""));
+    assert!(out.contains(" is not created yet\n"), "{out}");
+    let calls = scene.marathon.calls();
+    assert!(!calls.is_empty());
+
+    let foreign = [("SSL_CERT_FILE", foreign.as_path())];
+    for (name, variables) in [("localhost", &foreign), ("127.0.0.1", &trusting)] {
+        let url = configure(name);
+        let (code, _, complaint) = scene.place.run_with(variables, program, &words).await.unwrap();
+        assert_eq!((code, complaint.lines().count()), (1, 1), "{complaint}");
+        let said = format!("error: no TLS with {url}/v2/apps?embed=app.tasks: ");
+        assert!(complaint.starts_with(&said), "{complaint}");
+    }
+    assert_eq!(scene.marathon.calls(), calls, "nothing is said to a server that is not known");
 }
