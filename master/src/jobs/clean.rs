@@ -137,7 +137,8 @@ impl Cleaner<'_> {
             }
             Outcome::Complete
         } else {
-            self.remove(&found.jobs, &chronos, &mut telling).await?
+            let standing = |name: &JobName| self.standing(name, now);
+            self.remove(&found.jobs, &listed, standing, &chronos, &mut telling).await?
         };
         finish(telling).await;
         Ok(outcome)
@@ -176,17 +177,18 @@ impl Cleaner<'_> {
     async fn remove(
         &self,
         jobs: &[&Listed],
+        listed: &[Listed],
+        standing: impl Fn(&JobName) -> Standing,
         chronos: &Chronos,
         telling: &mut Telling<'_>,
     ) -> anyhow::Result<Outcome> {
         let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
         let tasks = each(&names, "tasks are not stopped", |name| chronos.kill_tasks(name)).await;
         let removed = each(&names, "it is not removed", |name| chronos.delete(name)).await;
-        for (name, _) in removed.iter().filter(|(_, is_done)| *is_done) {
-            if let Some(name) = JobName::parse(name) {
-                let told = (Status::Ok, REMOVED);
-                telling.event(&self.host.documents, CHECK, &name, told, &Map::default());
-            }
+        let done = removed.iter().filter(|(_, is_done)| *is_done).map(|(name, _)| *name);
+        for name in cleanup::over(listed, &done.collect::<Vec<_>>(), standing) {
+            let told = (Status::Ok, REMOVED);
+            telling.event(&self.host.documents, CHECK, &name, told, &Map::default());
         }
         let mut out = io::stdout().lock();
         if self.how == How::AsBefore {

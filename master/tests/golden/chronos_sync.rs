@@ -189,8 +189,8 @@ fn clean_up(case: &Case) -> Did {
     let (tasks, removed) = (outcomes("task/kill"), outcomes("job"));
     did.stdout = Some(cleanup::as_before(&tasks, &removed));
     did.exit = u8::from(tasks.iter().chain(&removed).any(|(_, is_done)| !is_done));
-    for (name, _) in removed.iter().filter(|(_, is_done)| *is_done) {
-        let Some(name) = JobName::parse(name) else { continue };
+    let done = removed.iter().filter(|(_, is_done)| *is_done).map(|(name, _)| *name);
+    for name in cleanup::over(&case.listed, &done.collect::<Vec<_>>(), standing) {
         let told = (Status::Ok, cleanup::REMOVED);
         did.events.push(case.event("check_chronos_jobs", &name, told, &Map::default()));
     }
