@@ -222,7 +222,7 @@ impl Stale<'_> {
 /// What PaaSTA's own clean-up says: names of which the tasks were killed or not, and of jobs that were
 /// removed or not.
 #[must_use]
-pub fn as_before(tasks: &[(&str, bool)], jobs: &[(&str, bool)]) -> String {
+pub fn as_before(tasks: &[(String, bool)], jobs: &[(String, bool)]) -> String {
     if jobs.is_empty() {
         return "No Chronos Jobs to remove\n".to_owned();
     }
