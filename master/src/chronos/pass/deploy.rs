@@ -8,7 +8,7 @@ use soa_configs::{json, yaml::Node};
 use super::{IN_A_ROW, Pass, told};
 use crate::{
     chronos::{
-        JobName, Listed,
+        JobName, Listed, client,
         sync::{self, Done, Plan},
         telling::Telling,
     },
@@ -83,24 +83,30 @@ impl<'p> Pass<'p> {
     ) -> BTreeMap<JobName, Done> {
         let mut jobs = BTreeMap::new();
         let mut present: HashSet<String> = listed.iter().map(|job| job.name.clone()).collect();
-        let mut unanswered = 0;
+        let mut trust = Trust::default();
         for write in &plan.writes {
             let job = write.job;
             let absent = sync::absent(job, &present);
-            let done = if unanswered == IN_A_ROW {
+            let done = if trust.is_gone() {
                 Done::Left
             } else if !absent.is_empty() {
                 Done::NoParents(absent.into_iter().cloned().collect())
             } else {
-                let done = if self.is_dry { Done::Written } else { self.put(write, telling).await };
-                unanswered = if matches!(done, Done::Gone(_)) { unanswered + 1 } else { 0 };
-                if done == Done::Written {
-                    present.insert(job.name.to_string());
-                }
-                done
+                self.put(write, &mut trust, telling).await
             };
+            if done == Done::Written {
+                present.insert(job.name.to_string());
+            }
             jobs.insert(job.name.clone(), done);
+            if trust.is_in_doubt()
+                && let Err(error) = self.chronos.jobs().await
+            {
+                let reason = told(error);
+                let doubtful = trust.lose();
+                jobs.extend(doubtful.into_iter().map(|name| (name, Done::Gone(reason.clone()))));
+            }
         }
+        leave_children(plan, &mut jobs);
         jobs.extend(plan.unchanged.iter().map(|job| (job.name.clone(), Done::Unchanged)));
         for cycle in &plan.cycles {
             let names: Vec<JobName> = cycle.iter().map(|name| (*name).clone()).collect();
@@ -109,11 +115,21 @@ impl<'p> Pass<'p> {
         jobs
     }
 
-    async fn put(self, write: &sync::Write<'_>, telling: &mut Telling<'p>) -> Done {
+    async fn put(
+        self,
+        write: &sync::Write<'_>,
+        trust: &mut Trust,
+        telling: &mut Telling<'p>,
+    ) -> Done {
+        if self.is_dry {
+            return Done::Written;
+        }
         let job = write.job;
         let request = job.request(&write.past.map(|past| past.fields()).unwrap_or_default());
         let text = json::canonical(&Node::made(request.clone())).unwrap_or_default();
-        match self.chronos.put(request, job.is_dependent()).await {
+        let result = self.chronos.put(request, job.is_dependent()).await;
+        trust.learn(&job.name, &result);
+        match result {
             Ok(()) => {
                 telling.log(&job.name, &format!("Job to update: {text}"), false);
                 telling.log(&job.name, &format!("Updated Chronos job: {}", job.name), true);
@@ -153,5 +169,52 @@ impl<'p> Pass<'p> {
             let output = format!("Chronos does not answer: {reason}");
             self.tell_team(Status::Critical, &output, telling);
         }
+    }
+}
+
+/// A job whose parent was not answered waits with it for the next pass.
+fn leave_children(plan: &Plan<'_>, jobs: &mut BTreeMap<JobName, Done>) {
+    for name in plan.writes.iter().map(|write| &write.job.name) {
+        let Some(Done::NoParents(absent)) = jobs.get(name) else { continue };
+        let is_left = |parent| matches!(jobs.get(parent), Some(Done::Gone(_) | Done::Left));
+        if absent.iter().any(is_left) {
+            jobs.insert(name.clone(), Done::Left);
+        }
+    }
+}
+
+/// Whether Chronos is there, as far as the answers so far say it.
+#[derive(Debug, Default)]
+struct Trust {
+    /// Questions in a row that no server answered.
+    unanswered: usize,
+    /// Jobs in a row of which it is not known whether they or Chronos are at fault.
+    doubtful: Vec<JobName>,
+}
+
+impl Trust {
+    fn learn(&mut self, name: &JobName, result: &Result<(), client::Error>) {
+        let is_gone = result.as_ref().is_err_and(client::Error::is_gone);
+        self.unanswered = if is_gone { self.unanswered + 1 } else { 0 };
+        match result {
+            Err(error) if error.is_ambiguous() && !is_gone => self.doubtful.push(name.clone()),
+            Err(_) if is_gone => {}
+            _ => self.doubtful.clear(),
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.unanswered >= IN_A_ROW
+    }
+
+    /// It has to be asked for its jobs to know; once, and not for each job that follows.
+    fn is_in_doubt(&self) -> bool {
+        self.doubtful.len() == IN_A_ROW
+    }
+
+    /// Chronos is gone. Returns the jobs that are not at fault.
+    fn lose(&mut self) -> Vec<JobName> {
+        self.unanswered = IN_A_ROW;
+        std::mem::take(&mut self.doubtful)
     }
 }
