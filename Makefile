@@ -51,6 +51,7 @@ bench: cargo ## measure it, beside what limits it and what it replaces
 	cargo run --locked --release -p benches --bin bench-soa-configs
 	cargo run --locked --release -p benches --bin bench-hacheck
 	cargo run --locked --release -p benches --bin bench-master
+	cargo run --locked --release -p benches --bin bench-chronos
 	cargo run --locked --release -p benches --bin bench-registration
 	cargo run --locked --release -p benches --bin bench-churn
 	cargo run --locked --release -p benches --bin bench-discovery

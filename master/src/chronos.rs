@@ -1,6 +1,6 @@
 //! Chronos: what soa-configs ask of it, what it has, and what is to be done about it (chronos-sync.md).
 //!
-//! All but [`client`], [`pass`] and [`telling`] is pure.
+//! All but [`client`], [`pass`] and [`telling`] is pure: [`pass::Pass`] does the whole work.
 
 pub mod check;
 pub mod cleanup;
@@ -12,6 +12,7 @@ mod name;
 pub mod order;
 pub mod pass;
 pub mod rerun;
+pub mod soa;
 pub mod sync;
 pub mod telling;
 

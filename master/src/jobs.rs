@@ -10,17 +10,8 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use jiff::{SignedDuration, Timestamp};
-use paasta_master::{
-    chronos::{
-        Interval, JobName, Listed,
-        client::{self, Chronos},
-        pass::Soa,
-        telling::Telling,
-    },
-    events::Status,
-};
-use soa_configs::{Cluster, chronos::JobConfig, documents::Documents, paasta::Settings, tree};
+use paasta_master::chronos::{JobName, client::Chronos, pass::Pass, soa::Soa};
+use soa_configs::{Cluster, documents::Documents, paasta::Settings, tree};
 
 use crate::{Outcome, complain};
 
@@ -147,31 +138,14 @@ impl Host {
         Soa { documents, settings, cluster }
     }
 
-    fn telling(&self) -> Telling<'_> {
-        Telling::new(&self.settings, &self.cluster)
+    fn pass<'h>(&'h self, chronos: &'h Chronos, is_dry: bool) -> Pass<'h> {
+        Pass { soa: self.soa(), chronos, team: self.way.team.as_deref(), is_dry }
     }
 
     fn chronos(&self) -> anyhow::Result<Chronos> {
         let servers = self.settings.chronos.as_ref();
         let servers = servers.context("`chronos_config` is not in the system configuration")?;
         Ok(Chronos::new(servers).with_patience(Duration::from_secs(self.way.timeout)))
-    }
-
-    /// All jobs that Chronos has. The team that runs it hears whether it answers.
-    async fn listed(
-        &self,
-        chronos: &Chronos,
-        telling: &mut Telling<'_>,
-    ) -> Result<Vec<Listed>, client::Error> {
-        let listed = chronos.jobs().await;
-        let told = match &listed {
-            Ok(listed) => (Status::Ok, format!("Chronos answers; it has {} jobs.", listed.len())),
-            Err(error) => (Status::Critical, format!("Chronos does not answer: {error}")),
-        };
-        if let Some(team) = &self.way.team {
-            telling.event_of_chronos(team, (told.0, &told.1));
-        }
-        listed
     }
 
     /// Tells what is broken in soa-configs; returns whether nothing is.
@@ -181,21 +155,6 @@ impl Host {
         problems.for_each(|problem| complain(&problem.message));
         is_sound
     }
-
-    /// From run to run. `None`: it is not known.
-    fn interval(&self, config: &JobConfig, now: Timestamp) -> Option<Interval> {
-        let zone = config.schedule_time_zone.as_deref();
-        Interval::of(config.schedule.as_deref(), zone, now)
-    }
-}
-
-/// Sends the events and says what went wrong.
-async fn finish(telling: Telling<'_>) {
-    telling.send().await.iter().for_each(|problem| complain(problem));
-}
-
-fn length(interval: Interval) -> Option<SignedDuration> {
-    SignedDuration::try_from_secs_f64(interval.seconds).ok()
 }
 
 /// As `service.instance`, or as Chronos writes it.

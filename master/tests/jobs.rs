@@ -11,6 +11,8 @@ mod clean;
 mod deploy;
 #[path = "jobs/faults.rs"]
 mod faults;
+#[path = "jobs/pass.rs"]
+mod pass;
 #[path = "jobs/rerun.rs"]
 mod rerun;
 #[path = "jobs/scene.rs"]

@@ -2,6 +2,7 @@
 //! (chronos-sync.md §3).
 
 mod cron;
+mod due;
 mod interval;
 mod iso;
 mod start;
@@ -82,6 +83,24 @@ pub fn interval_seconds(text: &str, zone: Option<&str>, now: Timestamp) -> Optio
     }
     match bare.split('/').collect::<Vec<_>>()[..] {
         [_, _, duration] => Some(Duration::parse(duration)?.seconds.trunc()),
+        _ => None,
+    }
+}
+
+/// When a job whose last run ended then should have ended again, if both runs take equally long: by the
+/// clocks of `zone` (UTC when unset or unknown), also in a night in which these are changed.
+///
+/// `None`: not known, as of nicknames, of years and months, and of cron schedules that run less than once in
+/// two years.
+#[must_use]
+pub fn due_after(text: &str, zone: Option<&str>, last: Timestamp) -> Option<Timestamp> {
+    let bare = text.strip_suffix('\n').unwrap_or(text);
+    let zone = zone.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
+    if let Some(cron) = Cron::parse(bare) {
+        return due::by_cron(&cron, last, &zone);
+    }
+    match bare.split('/').collect::<Vec<_>>()[..] {
+        [_, _, duration] => due::by_interval(Duration::parse(duration)?, last, &zone),
         _ => None,
     }
 }

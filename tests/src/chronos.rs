@@ -10,6 +10,7 @@ mod cron;
 mod definition;
 mod event;
 mod faults;
+mod follower;
 mod machine;
 mod refusal;
 mod routes;

@@ -182,6 +182,29 @@ fn children_first(jobs: Vec<&Listed>) -> Vec<&Listed> {
     jobs
 }
 
+/// The instances whose alarms are over: soa-configs have them no longer, and of those that are `listed` only
+/// reruns stay. A rerun that went says nothing of its job. Each once, and only of those that are `removed`.
+#[must_use]
+pub fn over(
+    listed: &[Listed],
+    removed: &[&str],
+    standing: impl Fn(&JobName) -> Standing,
+) -> BTreeSet<JobName> {
+    let removed: BTreeSet<&str> = removed.iter().copied().collect();
+    let is_job = |name: &JobName| !is_rerun(name, &standing);
+    let bare = |name: JobName| JobName { prefix: None, ..name };
+    let mut over: BTreeSet<JobName> = removed
+        .iter()
+        .filter_map(|name| JobName::parse(name).map(bare))
+        .filter(|name| standing(name) == Standing::Gone)
+        .collect();
+    let staying = listed.iter().filter(|job| !removed.contains(job.name.as_str()));
+    for name in staying.filter_map(Listed::paasta_name).filter(is_job) {
+        over.remove(&name);
+    }
+    over
+}
+
 impl Stale<'_> {
     /// # Errors
     /// When the share of jobs to remove is above `threshold`; just as much is allowed, and reruns do not
@@ -199,7 +222,7 @@ impl Stale<'_> {
 /// What PaaSTA's own clean-up says: names of which the tasks were killed or not, and of jobs that were
 /// removed or not.
 #[must_use]
-pub fn as_before(tasks: &[(&str, bool)], jobs: &[(&str, bool)]) -> String {
+pub fn as_before(tasks: &[(String, bool)], jobs: &[(String, bool)]) -> String {
     if jobs.is_empty() {
         return "No Chronos Jobs to remove\n".to_owned();
     }

@@ -60,6 +60,13 @@ impl Error {
             Self::Unreadable { .. } | Self::Unwritable(_) => false,
         }
     }
+
+    /// The fault may be the server's and not that of what was asked: one that does not lead answers so while
+    /// nobody leads, and so does one that stumbles over a single job.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if status.is_server_error())
+    }
 }
 
 /// The servers of one Chronos. Any of them answers for all.
@@ -230,7 +237,8 @@ fn complaint(body: &[u8]) -> String {
         Ok(Said::Errors { errors }) => errors.join("; "),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
-    http::one_line(&text)
+    // A server that does not lead hands on no reasons.
+    if text.trim().is_empty() { "no reason given".to_owned() } else { http::one_line(&text) }
 }
 
 #[cfg(test)]
@@ -261,6 +269,7 @@ mod tests {
             (r#"{"errors": ["a", "b"]}"#, "a; b"),
             (r#"{"message": "a\nb"}"#, "a b"),
             ("nope\n", "nope "),
+            ("", "no reason given"),
         ] {
             assert_eq!(complaint(body.as_bytes()), text);
         }

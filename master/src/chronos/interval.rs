@@ -1,7 +1,10 @@
 //! How often a job runs, as the checks count it (chronos-sync.md §3 and §11).
 
-use jiff::Timestamp;
-use soa_configs::schedule::{self, Schedule};
+use jiff::{SignedDuration, Timestamp};
+use soa_configs::{
+    chronos::JobConfig,
+    schedule::{self, Schedule},
+};
 
 /// The time from one run to the next.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +23,18 @@ impl Interval {
         let seconds = schedule::interval_seconds(schedule, zone, now)?;
         let is_float = matches!(Schedule::parse(schedule), Ok(Schedule::Cron(_)));
         (seconds > 0.0).then_some(Self { seconds, is_float })
+    }
+
+    /// See [`Self::of`].
+    #[must_use]
+    pub fn of_job(config: &JobConfig, now: Timestamp) -> Option<Self> {
+        Self::of(config.schedule.as_deref(), config.schedule_time_zone.as_deref(), now)
+    }
+
+    /// `None`: no length of time is so long.
+    #[must_use]
+    pub fn length(self) -> Option<SignedDuration> {
+        SignedDuration::try_from_secs_f64(self.seconds).ok()
     }
 
     /// Whole minutes.

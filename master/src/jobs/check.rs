@@ -6,7 +6,7 @@ use clap::{Args, Parser};
 use jiff::Timestamp;
 use paasta_master::{
     chronos::{
-        JobName, Listed,
+        Interval, JobName, Listed,
         check::{self, Asked, Finding},
         client::Chronos,
         telling::Telling,
@@ -15,7 +15,7 @@ use paasta_master::{
 };
 use soa_configs::{chronos::JobConfig, documents::ServiceDocuments, yaml::Map};
 
-use super::{Host, SoaDir, Way, finish};
+use super::{Host, SoaDir, Way};
 use crate::{Outcome, block_on, complain};
 
 const CHECK: &str = "check_chronos_jobs";
@@ -86,8 +86,9 @@ struct Checker<'h> {
 impl Checker<'_> {
     async fn run(&self) -> anyhow::Result<Outcome> {
         let chronos = self.host.chronos()?;
-        let mut telling = self.host.telling();
-        let listed = match self.host.listed(&chronos, &mut telling).await {
+        let pass = self.host.pass(&chronos, !self.sends);
+        let mut telling = pass.telling();
+        let listed = match pass.list(&mut telling).await {
             Ok(listed) => listed,
             Err(error) => {
                 if self.sends {
@@ -152,7 +153,7 @@ impl Checker<'_> {
             is_disabled: !config.disabled.is_falsy(),
             schedule: config.schedule.as_deref(),
             zone: config.schedule_time_zone.as_deref(),
-            interval: self.host.interval(config, now),
+            interval: Interval::of_job(config, now),
         };
         let run_time = match job.filter(|job| check::depends_on_run_time(&asked, job, now)) {
             Some(job) => chronos.run_time(&job.name).await?,
@@ -163,4 +164,9 @@ impl Checker<'_> {
         let finding = check::remind(finding, &mut overrides, asked.interval);
         Ok(Some((finding, overrides)))
     }
+}
+
+/// Sends the events and says what went wrong.
+async fn finish(telling: Telling<'_>) {
+    telling.send().await.iter().for_each(|problem| complain(problem));
 }

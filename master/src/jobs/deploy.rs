@@ -4,22 +4,11 @@ use std::io::{self, Write};
 
 use clap::{Args, Parser};
 use jiff::Zoned;
-use paasta_master::{
-    chronos::{
-        JobName, Listed,
-        client::Chronos,
-        pass::{Report, Wanted, carry_out},
-        sync::{self, Done, Plan},
-        telling::Telling,
-    },
-    events::Status,
-};
+use paasta_master::chronos::{JobName, pass::Written};
 use soa_configs::ids::JobId;
 
-use super::{Host, SoaDir, Way, finish, job_name};
+use super::{Host, SoaDir, Way, job_name};
 use crate::{Outcome, block_on, complain};
-
-const CHECK: &str = "setup_chronos_job";
 
 /// Bring the jobs of Chronos in line with soa-configs: create those that are new, replace those that
 /// changed.
@@ -88,8 +77,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Arguments { names, soa_dir, way, dry_run } = arguments;
     let Some(host) = Host::load(soa_dir, way.clone())? else { return Ok(Outcome::Usage) };
     let which = if names.is_empty() { host.soa().names().collect() } else { names.clone() };
-    let pass = Pass { host: &host, tells: true, dry_run: *dry_run };
-    let outcome = block_on(pass.run(which))?;
+    let deployer = Deployer { host: &host, tells: true, dry_run: *dry_run };
+    let outcome = deployer.run(which)?;
     let is_sound = !names.is_empty() || host.is_sound();
     Ok(if is_sound { outcome } else { Outcome::Incomplete })
 }
@@ -97,8 +86,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 pub(super) fn run_as_before(arguments: &OfAll) -> anyhow::Result<Outcome> {
     let OfAll { soa_dir, verbose } = arguments;
     let Some(host) = Host::load(soa_dir, Way::as_before())? else { return Ok(Outcome::Usage) };
-    let pass = Pass { host: &host, tells: *verbose, dry_run: false };
-    let outcome = block_on(pass.run(host.soa().names().collect()))?;
+    let deployer = Deployer { host: &host, tells: *verbose, dry_run: false };
+    let outcome = deployer.run(host.soa().names().collect())?;
     Ok(if host.is_sound() { outcome } else { Outcome::Incomplete })
 }
 
@@ -112,121 +101,35 @@ pub(super) fn run_one_as_before(arguments: &OfOne) -> anyhow::Result<Outcome> {
     };
     let host = Host::load_part(soa_dir, Way::as_before(), Some(&service))?;
     let Some(host) = host else { return Ok(Outcome::Usage) };
-    let pass = Pass { host: &host, tells: *verbose, dry_run: false };
-    block_on(pass.run(vec![JobName::new(&service, &instance)]))
+    let deployer = Deployer { host: &host, tells: *verbose, dry_run: false };
+    deployer.run(vec![JobName::new(&service, &instance)])
 }
 
-struct Pass<'h> {
+struct Deployer<'h> {
     host: &'h Host,
     /// What is done goes to standard output.
     tells: bool,
     dry_run: bool,
 }
 
-impl Pass<'_> {
-    async fn run(&self, names: Vec<JobName>) -> anyhow::Result<Outcome> {
-        let host = self.host;
-        let chronos = host.chronos()?;
-        let mut telling = host.telling();
-        let wanted = host.soa().make(names, &Zoned::now());
-        // What makes no job needs no Chronos.
-        let listed = if wanted.jobs.is_empty() {
-            Vec::new()
-        } else {
-            match host.listed(&chronos, &mut telling).await {
-                Ok(listed) => listed,
-                Err(error) => {
-                    finish(telling).await;
-                    return Err(error.into());
-                }
-            }
-        };
-        let plan = sync::plan(&wanted.jobs, &listed);
-        if self.dry_run {
-            return self.foresee(&plan, &wanted);
-        }
-        let report = self.carry_out(&plan, &listed, &chronos, &mut telling).await?;
-        let unmade = wanted.unmade.into_iter().map(|(name, error)| (name, Done::NotMade(error)));
-        let report = report.into_iter().chain(unmade).collect();
-        let outcome = self.announce(&report, &mut telling);
-        finish(telling).await;
-        Ok(outcome)
-    }
-
-    async fn carry_out(
-        &self,
-        plan: &Plan<'_>,
-        listed: &[Listed],
-        chronos: &Chronos,
-        telling: &mut Telling<'_>,
-    ) -> anyhow::Result<Report> {
-        let report = carry_out(plan, listed, chronos, telling).await;
+impl Deployer<'_> {
+    fn run(&self, names: Vec<JobName>) -> anyhow::Result<Outcome> {
+        let chronos = self.host.chronos()?;
+        let pass = self.host.pass(&chronos, self.dry_run);
+        let deployed = block_on(async { Ok(pass.deploy(names, &Zoned::now()).await) })?;
         if self.tells {
             let mut out = io::stdout().lock();
-            for write in &plan.writes {
-                if report.get(&write.job.name) == Some(&Done::Written) {
-                    let done = if write.past.is_some() { "updated" } else { "created" };
-                    writeln!(out, "{done} {}", write.job.name)?;
-                }
+            for Written { name, is_new } in &deployed.written {
+                let done = match (self.dry_run, is_new) {
+                    (true, true) => "would create",
+                    (true, false) => "would update",
+                    (false, true) => "created",
+                    (false, false) => "updated",
+                };
+                writeln!(out, "{done} {name}")?;
             }
         }
-        Ok(report)
-    }
-
-    fn foresee(&self, plan: &Plan<'_>, wanted: &Wanted) -> anyhow::Result<Outcome> {
-        let mut out = io::stdout().lock();
-        for write in &plan.writes {
-            let what = if write.past.is_some() { "update" } else { "create" };
-            writeln!(out, "would {what} {}", write.job.name)?;
-        }
-        let mut outcome = Outcome::Complete;
-        for cycle in &plan.cycles {
-            let names: Vec<JobName> = cycle.iter().map(|name| (*name).clone()).collect();
-            complain(&Done::Cycle(names).reason());
-            outcome = Outcome::Incomplete;
-        }
-        for (name, error) in &wanted.unmade {
-            complain(&format!("{}: {error}", name.dotted()));
-            if !error.is_not_deployed() {
-                outcome = Outcome::Incomplete;
-            }
-        }
-        Ok(outcome)
-    }
-
-    /// One line for each job that is not as it should be, and an event for each job; of a Chronos that is
-    /// gone, one line for all.
-    fn announce(&self, report: &Report, telling: &mut Telling<'_>) -> Outcome {
-        let soa = self.host.soa();
-        let mut outcome = Outcome::Complete;
-        let mut left = 0;
-        let mut gone = None;
-        for (name, done) in report {
-            if !done.is_fine() {
-                outcome = Outcome::Incomplete;
-            }
-            match done.event(name, self.host.cluster.as_str()) {
-                Some((status, output)) => {
-                    if !matches!(done, Done::Unchanged | Done::Written) {
-                        let reason = done.reason().replace('\n', "; ");
-                        complain(&format!("{}: {reason}", name.dotted()));
-                    }
-                    let overrides = sync::overrides(soa.instance(name).ok().as_ref());
-                    telling.event(soa.documents, CHECK, name, (status, &output), &overrides);
-                }
-                None => {
-                    left += 1;
-                    gone = Some(done.reason()).filter(|_| matches!(done, Done::Gone(_))).or(gone);
-                }
-            }
-        }
-        if let Some(reason) = gone {
-            complain(&format!("{reason}; {left} jobs are left for the next pass"));
-            if let Some(team) = &self.host.way.team {
-                let output = format!("Chronos does not answer: {reason}");
-                telling.event_of_chronos(team, (Status::Critical, &output));
-            }
-        }
-        outcome
+        deployed.complaints.iter().for_each(|line| complain(line));
+        Ok(if deployed.is_fine { Outcome::Complete } else { Outcome::Incomplete })
     }
 }

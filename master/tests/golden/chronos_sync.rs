@@ -177,20 +177,20 @@ fn clean_up(case: &Case) -> Did {
     let mut jobs: Vec<&str> = stale.jobs.iter().map(|job| job.name.as_str()).collect();
     jobs.sort_unstable();
     let mut did = Did::default();
-    let mut outcomes = |kind: &str| -> Vec<(&str, bool)> {
+    let mut outcomes = |kind: &str| -> Vec<(String, bool)> {
         let all = jobs.iter().map(|name| {
             let path = format!("/scheduler/{kind}/{}", name.replace(' ', "%20"));
             let is_done = !case.fails("DELETE", &path);
             did.writes.push(json!({"method": "DELETE", "path": path}));
-            (*name, is_done)
+            ((*name).to_owned(), is_done)
         });
         all.collect()
     };
     let (tasks, removed) = (outcomes("task/kill"), outcomes("job"));
     did.stdout = Some(cleanup::as_before(&tasks, &removed));
     did.exit = u8::from(tasks.iter().chain(&removed).any(|(_, is_done)| !is_done));
-    for (name, _) in removed.iter().filter(|(_, is_done)| *is_done) {
-        let Some(name) = JobName::parse(name) else { continue };
+    let done = removed.iter().filter(|(_, is_done)| *is_done).map(|(name, _)| name.as_str());
+    for name in cleanup::over(&case.listed, &done.collect::<Vec<_>>(), standing) {
         let told = (Status::Ok, cleanup::REMOVED);
         did.events.push(case.event("check_chronos_jobs", &name, told, &Map::default()));
     }

@@ -63,27 +63,73 @@ async fn a_chronos_that_dies_half_way_is_told_in_one_line_and_one_event() {
     converges(&scene).await;
 }
 
+/// One more server of the same Chronos, asked after the first one.
+async fn follower(scene: &mut Scene) -> u16 {
+    let port = scene.chronos.follower().await.unwrap();
+    let urls = [scene.chronos.url(), format!("http://127.0.0.1:{port}")];
+    scene.file("etc/z.json", &json!({"chronos_config": {"url": urls}}).to_string());
+    port
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_the_leader_is_waited_for_until_the_next_pass() {
+async fn without_a_leader_nothing_is_done_and_the_next_one_goes_on() {
     let mut scene = Scene::new().await;
+    let second = follower(&mut scene).await;
     scene.service("batch", &twenty());
     assert_eq!(scene.run("deploy", &["batch.j00", "batch.j10"]).await.0, 0);
-    scene.chronos.set_leader(false);
+    scene.chronos.set_leader(None);
     let (code, out, complaint) = scene.run("deploy", &["--team", "infra"]).await;
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(
-        complaint.contains("answers 503 Service Unavailable: There is no leader"),
+        complaint.contains("answers 500 Internal Server Error: Error proxying request to leader"),
         "{complaint}"
     );
     assert_eq!(complaint.lines().count(), 1);
     let told = scene.sensu.told(3).await;
     assert_eq!((told[0].0.as_str(), told[0].1), ("chronos.c1", 2));
     // The one that leads now is another server, and the first one does not come back.
-    let follower = scene.chronos.follower().await.unwrap();
-    let urls = json!({"chronos_config": {"url": [scene.chronos.url(), follower]}});
-    scene.file("etc/z.json", &urls.to_string());
     scene.chronos.die().await;
-    scene.chronos.set_leader(true);
+    scene.chronos.set_leader(Some(second));
+    converges(&scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_lost_in_the_middle_of_a_pass_is_not_blamed_on_the_jobs() {
+    let mut scene = Scene::new().await;
+    let second = follower(&mut scene).await;
+    scene.service("batch", &twenty());
+    // The first one answers no more, and the second one, which hands on to it, answers 500 to everything.
+    scene.chronos.die_after_writes(5);
+    let (code, out, complaint) = scene.run("deploy", &["--team", "infra"]).await;
+    assert_eq!((code, out.lines().count()), (1, 5));
+    assert!(complaint.contains("Error proxying request to leader"), "{complaint}");
+    assert!(complaint.ends_with("; 15 jobs are left for the next pass\n"), "{complaint}");
+    assert_eq!(complaint.lines().count(), 1);
+    let told = scene.sensu.told(6).await;
+    assert_eq!((told[0].0.as_str(), told[0].1), ("chronos.c1", 2));
+    assert!(told[1..].iter().all(|told| told.1 == 0), "{told:?}");
+    let listings = scene.calls().into_iter().filter(|call| !call.is_write());
+    // At first, and to know whether Chronos is there: by the first one, the second one, and as handed on.
+    assert_eq!(listings.count(), 4);
+    scene.chronos.die().await;
+    scene.chronos.set_leader(Some(second));
+    converges(&scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_chronos_stumbles_over_one_after_the_other_are_told_each_for_itself() {
+    let scene = Scene::new().await;
+    scene.service("batch", &twenty());
+    for job in ["batch j1*", "batch j05"] {
+        scene.chronos.fault(Fault::status_of_job("PUT", job, 500, "out of order").always());
+    }
+    let (code, out, complaint) = scene.run("deploy", &[]).await;
+    assert_eq!((code, out.lines().count()), (1, 5));
+    assert_eq!(complaint.matches("500 Internal Server Error: out of order\n").count(), 11);
+    assert_eq!(complaint.matches("Chronos does not have its parents").count(), 4);
+    assert_eq!(scene.sensu.told(20).await.iter().filter(|told| told.1 == 2).count(), 15);
+    // It was asked for its jobs once more, and not after each.
+    assert_eq!(scene.calls().into_iter().filter(|call| !call.is_write()).count(), 2);
     converges(&scene).await;
 }
 

@@ -20,6 +20,9 @@ pub struct Duration {
     pub has_years_or_months: bool,
     /// The rest, in seconds.
     pub seconds: f64,
+    /// How many days of these are written as weeks and days: a clock that is changed makes them longer or
+    /// shorter.
+    pub days: f64,
 }
 
 /// Shorter ones would be more than Chronos can do.
@@ -94,9 +97,9 @@ impl Duration {
         let clock = f64::from(time.hour()) * 3600.0
             + f64::from(time.minute()) * 60.0
             + f64::from(time.second());
-        let seconds = f64::from(moment.day()) * 86_400.0 + clock;
+        let days = f64::from(moment.day());
         // Its year and month are never zero.
-        Some(Self { has_years_or_months: true, seconds })
+        Some(Self { has_years_or_months: true, seconds: days * 86_400.0 + clock, days })
     }
 
     fn of_parts(text: &str) -> Option<Self> {
@@ -108,7 +111,8 @@ impl Duration {
         let mut rest = text.strip_prefix('P')?;
         let mut part = |unit: char| amount(&mut rest, unit);
         let (years, months) = (part('Y'), part('M'));
-        let mut seconds = part('W') * 604_800.0 + part('D') * 86_400.0;
+        let days = part('W') * 7.0 + part('D');
+        let mut seconds = days * 86_400.0;
         if let Some(time) = rest.strip_prefix('T') {
             rest = time;
             let mut part = |unit: char| amount(&mut rest, unit);
@@ -117,6 +121,7 @@ impl Duration {
         rest.is_empty().then_some(Self {
             has_years_or_months: years != 0.0 || months != 0.0,
             seconds: sign * seconds,
+            days: sign * days,
         })
     }
 

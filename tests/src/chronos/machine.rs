@@ -86,6 +86,11 @@ impl Machine {
         self.script = script;
     }
 
+    /// Forgets all jobs, and what runs of them.
+    pub fn clear(&mut self) {
+        self.jobs.clear();
+    }
+
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now

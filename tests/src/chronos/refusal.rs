@@ -46,6 +46,6 @@ impl Refusal {
     }
 
     pub(super) fn no_leader() -> Self {
-        Self::new(503, "There is no leader")
+        Self::new(500, "Error proxying request to leader (maybe the leadership just changed?)")
     }
 }

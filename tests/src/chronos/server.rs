@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, broadcast, watch},
+    sync::{Notify, broadcast},
     time,
 };
 
@@ -20,9 +20,6 @@ pub(super) struct Shared {
     inner: Mutex<Inner>,
     clock: Clock,
     pub(super) settings: Settings,
-    pub(super) port: u16,
-    /// Whether there is a leader.
-    pub(super) leads: watch::Sender<bool>,
     pub(super) events: broadcast::Sender<(Timestamp, Event)>,
     /// Something was changed from outside.
     wake: Notify,
@@ -37,6 +34,19 @@ pub(super) struct Inner {
     pub(super) writes_left: Option<usize>,
     /// Every answer waits so long.
     pub(super) delay: Duration,
+    /// The port of the server that leads.
+    pub(super) leader: Option<u16>,
+}
+
+/// Calls beyond so many are not recorded.
+const CALLS: usize = 100_000;
+
+impl Inner {
+    pub(super) fn record(&mut self, call: Call) {
+        if self.calls.len() < CALLS {
+            self.calls.push(call);
+        }
+    }
 }
 
 impl Shared {
@@ -48,13 +58,12 @@ impl Shared {
             calls: Vec::new(),
             writes_left: None,
             delay: Duration::ZERO,
+            leader: Some(port),
         };
         Arc::new(Self {
             inner: Mutex::new(inner),
             clock: Clock::new(from, settings.speed),
             settings,
-            port,
-            leads: watch::Sender::new(true),
             events: broadcast::Sender::new(4096),
             wake: Notify::new(),
         })

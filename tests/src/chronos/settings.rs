@@ -1,7 +1,5 @@
 //! How a simulator is set up.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::script::Script;
@@ -16,18 +14,10 @@ pub struct Settings {
     pub from: Option<Timestamp>,
     /// So many seconds of its clock pass in one.
     pub speed: u32,
-    /// How long a request waits for a leader while there is none.
-    pub leader_wait: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            script: Script::default(),
-            login: None,
-            from: None,
-            speed: 1,
-            leader_wait: Duration::from_millis(100),
-        }
+        Self { script: Script::default(), login: None, from: None, speed: 1 }
     }
 }

@@ -7,6 +7,7 @@ use hyper::{
     Request, Response,
     body::Incoming,
     header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE},
+    http::request::Parts,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ use tokio::{
 use super::{
     event::Event,
     faults::Fault,
+    follower,
     machine::Machine,
     refusal::Refusal,
     routes::{self, decoded},
@@ -36,10 +38,8 @@ use crate::{
 
 /// Bodies beyond this are refused.
 const MOST: usize = 1 << 20;
-/// Calls beyond so many are not recorded.
-const CALLS: usize = 100_000;
 
-/// A request as it came, refused or not.
+/// A request as it came, refused or not; once, though one server may have handed it on to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     pub method: String,
@@ -109,7 +109,7 @@ impl Chronos {
             let shared = Arc::clone(&shared);
             tokio::spawn(async move { shared.drive().await }).abort_handle()
         };
-        let server = Some(serve(listener, &shared));
+        let server = Some(serve(listener, port, &shared));
         let (reserved, others) = (Vec::new(), Vec::new());
         Ok(Self { shared, port, reserved, driver, server, others })
     }
@@ -124,17 +124,17 @@ impl Chronos {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// One more server of this Chronos, which does what the leader does. Returns its URL.
+    /// One more server of this Chronos, which hands everything on to the one that leads. Returns its port.
     ///
     /// # Errors
     /// When no port can be had.
-    pub async fn follower(&mut self) -> io::Result<String> {
+    pub async fn follower(&mut self) -> io::Result<u16> {
         let port = Port::free()?;
         let listener = TcpListener::bind(("127.0.0.1", port.number)).await?;
-        self.others.push(serve(listener, &self.shared).abort_handle());
-        let url = format!("http://127.0.0.1:{}", port.number);
+        self.others.push(serve(listener, port.number, &self.shared).abort_handle());
+        let number = port.number;
         self.reserved.push(port);
-        Ok(url)
+        Ok(number)
     }
 
     /// From now on runs fare like this.
@@ -218,13 +218,13 @@ impl Chronos {
     pub async fn revive(&mut self) -> io::Result<()> {
         self.die().await;
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
-        self.server = Some(serve(listener, &self.shared));
+        self.server = Some(serve(listener, self.port, &self.shared));
         Ok(())
     }
 
-    /// From now on there is no leader, or there is one again.
-    pub fn set_leader(&self, is_there: bool) {
-        self.shared.leads.send_replace(is_there);
+    /// From now on the server on this port leads, or none does.
+    pub fn set_leader(&self, port: Option<u16>) {
+        self.shared.with(|inner| inner.leader = port);
     }
 }
 
@@ -236,15 +236,25 @@ impl Drop for Chronos {
     }
 }
 
-fn serve(listener: TcpListener, shared: &Arc<Shared>) -> JoinHandle<()> {
+fn serve(listener: TcpListener, port: u16, shared: &Arc<Shared>) -> JoinHandle<()> {
     let shared = Arc::clone(shared);
     tokio::spawn(listening::serve(listener, move |request| {
         let shared = Arc::clone(&shared);
-        async move { respond(&shared, request).await }
+        async move {
+            let (head, call) = read(request).await?;
+            match shared.with(|inner| inner.leader) {
+                Some(leader) if leader == port => respond(&shared, &head, call).await,
+                Some(leader) => match follower::hand_on(leader, &call, &head.headers).await {
+                    Some(reply) => Ok(reply),
+                    None => Ok(alone(&shared, call)),
+                },
+                None => Ok(alone(&shared, call)),
+            }
+        }
     }))
 }
 
-async fn respond(shared: &Shared, request: Request<Incoming>) -> io::Result<Response<Answer>> {
+async fn read(request: Request<Incoming>) -> io::Result<(Parts, Call)> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, MOST).collect().await.map_err(io::Error::other)?.to_bytes();
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -255,10 +265,17 @@ async fn respond(shared: &Shared, request: Request<Incoming>) -> io::Result<Resp
         body: String::from_utf8_lossy(&body).into_owned(),
         content_type: head.headers.get(CONTENT_TYPE).map(text),
     };
+    Ok((head, call))
+}
+
+fn alone(shared: &Shared, call: Call) -> Response<Answer> {
+    shared.with(|inner| inner.record(call));
+    follower::alone()
+}
+
+async fn respond(shared: &Shared, head: &Parts, call: Call) -> io::Result<Response<Answer>> {
     let delay = shared.with(|inner| {
-        if inner.calls.len() < CALLS {
-            inner.calls.push(call.clone());
-        }
+        inner.record(call.clone());
         inner.delay
     });
     time::sleep(delay).await;
@@ -290,26 +307,16 @@ async fn act(shared: &Shared, call: &Call) -> io::Result<Response<Answer>> {
         }
         _ => Ok(()),
     })?;
-    let leader = format!("127.0.0.1:{}", shared.port);
+    let leader = shared.with(|inner| inner.leader);
+    let leader = leader.map(|port| format!("127.0.0.1:{port}"));
     let (status, body) = match call.path.as_str() {
         "/leader" => (200, Some(json!({"leader": leader}))),
         "/info" => (200, Some(json!({"version": "2.5.0", "leader": leader}))),
         "/ping" => (200, Some(json!("pong"))),
-        _ if !has_leader(shared).await => {
-            let refusal = Refusal::no_leader();
-            (refusal.status, Some(refusal.body))
-        }
         path => {
             let asked = (call.method.as_str(), path, call.query.as_str());
             shared.with(|inner| routes::answer(&mut inner.machine, asked, &call.body))
         }
     };
     Ok(listening::reply(status, body.as_ref()))
-}
-
-/// Waits for one, as long as is set.
-async fn has_leader(shared: &Shared) -> bool {
-    let mut leads = shared.leads.subscribe();
-    let waiting = leads.wait_for(|leads| *leads);
-    matches!(time::timeout(shared.settings.leader_wait, waiting).await, Ok(Ok(_)))
 }

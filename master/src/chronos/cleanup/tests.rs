@@ -80,3 +80,29 @@ fn children_go_first_and_the_parent_of_one_that_stays_stays() {
     assert_eq!(found.needed, [("s old4", "s job"), ("s old3", "s old4")]);
     assert_eq!(stale(&jobs, standing, Rules::AsBefore, now()).jobs.len(), 4);
 }
+
+#[test]
+fn a_rerun_that_went_ends_no_alarm_of_a_job_that_stays() {
+    let jobs = listed(&[
+        ("s job", ""),
+        ("tmp-1 s job", ""),
+        ("tmp-1 s x", ""),
+        ("s old1", ""),
+        ("tmp-1 s old1", ""),
+        ("tmp-2 s old1", ""),
+        ("tmp-1 s old2", ""),
+        ("tmp-2 s old2", ""),
+        ("s old3", ""),
+        ("tmp-1 s old3", ""),
+        ("weird", ""),
+    ]);
+    let all: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+    let names = |removed: &[&str]| -> Vec<String> {
+        over(&jobs, removed, standing).into_iter().map(|name| name.to_string()).collect()
+    };
+    assert_eq!(names(&["tmp-1 s job", "tmp-1 s x", "weird"]), [""; 0]);
+    // Its job could not be removed, or is the parent of another one.
+    assert_eq!(names(&["tmp-1 s old1", "tmp-2 s old1"]), [""; 0]);
+    assert_eq!(names(&["s old1", "tmp-1 s old2"]), ["s old1", "s old2"]);
+    assert_eq!(names(&all), ["s old1", "s old2", "s old3"]);
+}

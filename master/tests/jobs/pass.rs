@@ -1,0 +1,75 @@
+//! Passes without a command, as a daemon does them: with a look at soa-configs in hand.
+
+use jiff::{Timestamp, Zoned};
+use paasta_master::chronos::{
+    JobName,
+    cleanup::Rules,
+    client::Chronos,
+    pass::{Allowed, Pass, Written},
+    soa::Soa,
+    sync::Done,
+};
+use serde_json::json;
+use soa_configs::{
+    documents::Documents,
+    paasta::{self, Settings},
+};
+
+use crate::scene::{Scene, after, hourly};
+
+/// Work that a daemon may give to another thread.
+fn movable<T>(work: impl Future<Output = T> + Send) -> impl Future<Output = T> + Send {
+    work
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_look_at_soa_configs_is_brought_to_chronos_and_what_is_gone_from_it_leaves() {
+    let scene = Scene::new().await;
+    scene.service("batch", &json!({"a": hourly(), "b": after(&["batch.a"]), "bad": {"schedule": "R//PT1H", "cmd": "x"}}));
+    let etc = scene.place.path().join("etc");
+    let settings = Settings::read(&paasta::load(&etc).unwrap().unwrap(), &etc).unwrap();
+    let chronos = Chronos::new(settings.chronos.as_ref().unwrap());
+    let mut documents = Documents::new(scene.place.path().join("soa"));
+    documents.refresh().unwrap();
+    let cluster = settings.cluster().unwrap();
+    let soa = |documents| Soa { documents, settings: &settings, cluster };
+    let pass = |soa, is_dry| Pass { soa, chronos: &chronos, team: Some("infra"), is_dry };
+    let name = |instance| JobName::new("batch", instance);
+    let new = ["a", "b"].map(|instance| Written { name: name(instance), is_new: true });
+
+    let look = soa(&documents);
+    let dry = movable(pass(look, true).deploy(look.names(), &Zoned::now())).await;
+    assert_eq!(dry.written, new);
+    assert_eq!(scene.writes(), []);
+    let deployed = movable(pass(look, false).deploy(look.names(), &Zoned::now())).await;
+    assert_eq!(deployed.written, new);
+    assert!(!deployed.is_fine);
+    assert!(deployed.complaints[0].starts_with("batch.bad: "), "{:?}", deployed.complaints);
+    assert_eq!(dry.complaints, deployed.complaints);
+    // Chronos, three jobs: the dry run told nobody.
+    assert_eq!(scene.sensu.told(4).await[0].0, "chronos.c1");
+    let again = pass(look, false).deploy([name("a"), name("b")], &Zoned::now()).await;
+    assert!(again.is_fine && again.written.is_empty(), "{again:?}");
+    assert_eq!(again.jobs[&name("b")], Done::Unchanged);
+    scene.sensu.told(3).await;
+
+    scene.service("batch", &json!({"a": hourly()}));
+    let mut documents = Documents::new(scene.place.path().join("soa"));
+    documents.refresh().unwrap();
+    let allowed = |most| Allowed { rules: Rules::Safe, most };
+    let clean = async |most, is_dry| {
+        movable(pass(soa(&documents), is_dry).clean_up(allowed(most), Timestamp::now())).await
+    };
+    let refused = clean(Some(0.4), false).await;
+    assert!(!refused.is_fine && !refused.is_known && refused.jobs.is_empty(), "{refused:?}");
+    assert!(refused.complaints[0].starts_with("1 of 2 jobs are of no instance"), "{refused:?}");
+    scene.calls();
+    let gone = [("batch b".to_owned(), true)];
+    assert_eq!(clean(Some(0.5), true).await.jobs, gone);
+    assert_eq!(scene.writes(), []);
+    let cleaned = clean(Some(0.5), false).await;
+    assert!(cleaned.is_fine && cleaned.jobs == gone && cleaned.tasks == gone, "{cleaned:?}");
+    assert_eq!(scene.jobs(), ["batch a"]);
+    // Twice that Chronos answers, once that a job is gone.
+    assert_eq!(scene.sensu.told(3).await[0].0, "check_chronos_jobs.batch.b");
+}
