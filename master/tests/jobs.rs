@@ -17,3 +17,5 @@ mod pass;
 mod rerun;
 #[path = "jobs/scene.rs"]
 mod scene;
+#[path = "jobs/status.rs"]
+mod status;
