@@ -13,10 +13,11 @@ pub mod order;
 pub mod pass;
 pub mod rerun;
 pub mod soa;
+pub mod status;
 pub mod sync;
 pub mod telling;
 
 pub use interval::Interval;
 pub use job::{Given, Job, JobError, parents};
-pub use listed::{LastRun, Listed, Past, Starts};
+pub use listed::{Details, LastRun, Listed, Past, Starts};
 pub use name::JobName;

@@ -1,7 +1,7 @@
-//! How an app that Marathon has differs from what soa-configs ask, field by field, and where each value
-//! comes from.
+//! How an app of Marathon or a job of Chronos differs from what soa-configs ask, field by field, and where each
+//! value comes from.
 //!
-//! Pure. Fields are those of Marathon's interface, as they are sent (marathon-sync.md §8).
+//! Pure. Fields are those of their interfaces, as they are sent (marathon-sync.md §8, chronos-sync.md §5).
 
 mod fields;
 mod source;
@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 use soa_configs::{
     documents::ServiceDocuments,
     ids::JobId,
-    load::{Deployment, Origin},
+    load::{Instance, Origin},
     paasta::Settings,
 };
 
-use crate::deploy::wanted::Wanted;
+use self::source::{Files, OfApp, OfJob};
+use crate::{chronos::Job, deploy::wanted::Wanted};
 
 pub use self::fields::{Field, compare};
 
@@ -37,7 +38,7 @@ pub enum Source {
     System(&'static str),
     /// The count that the autoscaler wrote last.
     Autoscaler,
-    /// PaaSTA adds it to every app.
+    /// PaaSTA adds it to every app or job.
     Computed,
     /// Nobody says anything of this key.
     Default(String),
@@ -47,38 +48,94 @@ pub enum Source {
 ///
 /// # Errors
 /// When the body of the request cannot be read, which is a defect.
-pub fn differences(
+pub fn of_app(
     found: Option<&Value>,
     wanted: &Wanted,
     files: &ServiceDocuments,
     settings: &Settings,
 ) -> serde_json::Result<Vec<Difference>> {
     let body: Value = serde_json::from_str(&wanted.body)?;
-    let makes = source::Makes { wanted, files, settings };
-    let fields = compare(found.unwrap_or(&Value::Null), &body);
-    let mut differences: Vec<Difference> =
-        fields.into_iter().map(|field| Difference { from: makes.of(&field.path), field }).collect();
-    // Signatures of secrets and force_bounce start a new app that looks like the old one.
-    let hash = found.and_then(|found| config_hash(found.get("id")?.as_str()?));
-    if let (Some(is), Some(to_be)) = (hash, config_hash(&wanted.app.id))
+    let own = Files { instance: &wanted.instance, files };
+    let makes = OfApp { own, wanted, settings };
+    let hashes = (
+        found.and_then(|found| hash_of_id(found.get("id")?.as_str()?)),
+        hash_of_id(&wanted.app.id),
+    );
+    Ok(told(found, &body, hashes, |path| makes.of(path)))
+}
+
+/// What is beside a job that Chronos has: `found` is what it lists, `None` nothing.
+///
+/// # Errors
+/// When the job cannot be written as JSON.
+pub fn of_job(
+    found: Option<&Value>,
+    job: &Job,
+    (instance, files): (&Instance, &ServiceDocuments),
+    settings: &Settings,
+) -> anyhow::Result<Vec<Difference>> {
+    let mut body: Value = serde_json::from_str(&job.hash_input()?)?;
+    let mut found = found.cloned();
+    if let Some(found) = &mut found {
+        // Chronos moves the start, and counts the repetitions down, with every run.
+        let (is, to_be) = (found.get("schedule"), body.get("schedule"));
+        if let (Some(is), Some(to_be)) = (is, to_be)
+            && interval(is) == interval(to_be)
+            && interval(is).is_some()
+        {
+            found["schedule"] = to_be.clone();
+        }
+        // To it they are a set.
+        for job in [found, &mut body] {
+            let parents = job.get_mut("parents").and_then(Value::as_array_mut);
+            parents.into_iter().for_each(|parents| parents.sort_by_key(Value::to_string));
+        }
+    }
+    let found = found.as_ref();
+    let makes = OfJob { own: Files { instance, files }, settings };
+    let description = |found: &Value| found.get("description")?.as_str().map(str::to_owned);
+    let hashes = (found.and_then(description), Some(job.hash.clone()));
+    Ok(told(found, &body, hashes, |path| makes.of(path)))
+}
+
+/// The part of a repeating interval that stays.
+fn interval(schedule: &Value) -> Option<&str> {
+    schedule.as_str()?.rsplit_once('/').map(|(_, interval)| interval)
+}
+
+fn told(
+    found: Option<&Value>,
+    wanted: &Value,
+    hashes: (Option<String>, Option<String>),
+    makes: impl Fn(&str) -> Vec<Source>,
+) -> Vec<Difference> {
+    let made = |field: Field| Difference { from: makes(&field.path), field };
+    let fields = compare(found.unwrap_or(&Value::Null), wanted);
+    let mut differences: Vec<Difference> = fields.into_iter().map(made).collect();
+    // Signatures of secrets and force_bounce make another hash of what looks the same.
+    if let (Some(is), Some(to_be)) = hashes
         && is != to_be
         && !differences.iter().any(|difference| difference.field.is_hashed())
     {
         let (is, to_be) = (Some(is.into()), Some(to_be.into()));
-        let field = Field { path: "config_hash".to_owned(), is, to_be };
-        differences.push(Difference { from: makes.of(&field.path), field });
+        differences.push(made(Field { path: "config_hash".to_owned(), is, to_be }));
     }
-    Ok(differences)
+    differences
 }
 
-fn config_hash(id: &str) -> Option<String> {
+fn hash_of_id(id: &str) -> Option<String> {
     let (_, hash) = JobId::parse(id.trim_start_matches('/')).ok()?.hashes?;
     Some(hash)
 }
 
+/// A list of objects, for programs.
+#[must_use]
+pub fn as_json(differences: &[Difference]) -> Value {
+    differences.iter().map(Difference::as_json).collect::<Vec<_>>().into()
+}
+
 impl Source {
-    #[must_use]
-    pub fn as_json(&self) -> Value {
+    fn as_json(&self) -> Value {
         match self {
             Self::Written { key, origin: Origin { layer, file, line } } => {
                 json!({"layer": layer.as_str(), "file": file, "line": line, "key": key})
@@ -104,8 +161,7 @@ impl fmt::Display for Source {
 }
 
 impl Difference {
-    #[must_use]
-    pub fn as_json(&self) -> Value {
+    fn as_json(&self) -> Value {
         let Field { path, is, to_be } = &self.field;
         let from: Vec<_> = self.from.iter().map(Source::as_json).collect();
         json!({"field": path, "is": is, "to_be": to_be, "from": from})
@@ -125,9 +181,4 @@ impl fmt::Display for Difference {
         let from: Vec<_> = self.from.iter().map(Source::to_string).collect();
         write!(f, " ({})", from.join("; "))
     }
-}
-
-/// The entry of an instance in `deployments.json`, as a key.
-fn deployed(wanted: &Wanted, key: &str) -> String {
-    format!("{}.{key}", Deployment::v1_key(&wanted.instance))
 }

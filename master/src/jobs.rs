@@ -3,8 +3,10 @@
 mod check;
 mod clean;
 mod deploy;
+mod emergency;
 mod list;
 mod rerun;
+mod status;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -29,6 +31,10 @@ enum Command {
     Deploy(deploy::Arguments),
     List(list::Arguments),
     Rerun(rerun::Arguments),
+    Restart(emergency::Restart),
+    Start(emergency::Start),
+    Status(status::Arguments),
+    Stop(emergency::Stop),
 }
 
 /// # Errors
@@ -40,6 +46,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Command::Deploy(arguments) => deploy::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Rerun(arguments) => rerun::run(arguments),
+        Command::Restart(arguments) => emergency::restart(arguments),
+        Command::Start(arguments) => emergency::start(arguments),
+        Command::Status(arguments) => status::run(arguments),
+        Command::Stop(arguments) => emergency::stop(arguments),
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct OfInstances {
 pub(crate) struct Gathered {
     pub(crate) settings: Settings,
     pub(crate) cluster: Cluster,
-    documents: Documents,
+    pub(crate) documents: Documents,
     /// Of a service without files.
     nothing: ServiceDocuments,
     /// Service and instance, in order.

@@ -13,7 +13,11 @@ mod deploy;
 mod faults;
 #[path = "jobs/pass.rs"]
 mod pass;
+#[path = "jobs/plan.rs"]
+mod plan;
 #[path = "jobs/rerun.rs"]
 mod rerun;
 #[path = "jobs/scene.rs"]
 mod scene;
+#[path = "jobs/status.rs"]
+mod status;

@@ -55,7 +55,7 @@ async fn main() -> Result<(), Failure> {
     println!("medians, of {runs} runs each; {} jobs of {SERVICES} services", SERVICES * JOBS);
 
     let start = median(&place, &["chronos", "deploy", "--help"], runs * 10).await?;
-    println!("start (--help): {:.1?}, {:.1} MiB at most", start.wall, mebibytes(start.most_kib));
+    println!("start (--help): {:.1?}", start.wall);
     let list = median(&place, &["chronos", "list", "-d", "soa"], runs).await?;
     show("list", list, THEIR_LIST);
     let less = THEIR_LIST_KIB as f64 / list.most_kib.max(1) as f64;

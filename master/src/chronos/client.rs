@@ -1,6 +1,7 @@
 //! Chronos' REST interface, as far as it is asked (chronos-sync.md §13).
 
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -22,6 +23,9 @@ use crate::http::{self, Failure, Question};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Some ten thousand jobs.
 const MOST_BYTES: usize = 256 << 20;
+
+/// The fields of a job.
+pub type Definition = serde_json::Map<String, serde_json::Value>;
 
 /// Why a question has no good answer.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +110,18 @@ impl Chronos {
         Listed::parse(&body).map_err(|source| Error::Unreadable { url, source })
     }
 
+    /// All jobs, each with everything that Chronos says of it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn whole_jobs(&self) -> Result<Vec<(Listed, serde_json::Value)>, Error> {
+        let (url, body) = self.ask(Method::GET, "/scheduler/jobs", "").await?;
+        let unreadable = |source| Error::Unreadable { url, source };
+        let read = || Ok((Listed::parse(&body)?, serde_json::from_slice::<Vec<_>>(&body)?));
+        let (listed, all) = read().map_err(unreadable)?;
+        Ok(listed.into_iter().zip(all).collect())
+    }
+
     /// Creates a job or puts it in the place of the one with its name.
     ///
     /// # Errors
@@ -123,10 +139,47 @@ impl Chronos {
     }
 
     async fn write(&self, method: Method, job: Map, is_dependent: bool) -> Result<(), Error> {
-        let path = if is_dependent { "/scheduler/dependency" } else { "/scheduler/iso8601" };
+        let path = path_of(is_dependent);
         let body = json::canonical(&Node::made(job));
         let body = body.map_err(|error| Error::Unwritable(error.to_string()))?;
         self.ask(method, path, &body).await.map(drop)
+    }
+
+    /// What each job does at the moment: `idle`, `queued`, `running`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn states(&self) -> Result<BTreeMap<String, String>, Error> {
+        let (_, body) = self.ask(Method::GET, "/scheduler/graph/csv", "").await?;
+        Ok(states(&String::from_utf8_lossy(&body)))
+    }
+
+    /// All jobs as Chronos has them, field by field, so that one can be put back with a change.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn definitions(&self) -> Result<Vec<Definition>, Error> {
+        let (url, body) = self.ask(Method::GET, "/scheduler/jobs", "").await?;
+        serde_json::from_slice(&body).map_err(|source| Error::Unreadable { url, source })
+    }
+
+    /// Puts a job back so that nothing starts it any more. What runs of it goes on.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn disable(&self, mut job: Definition) -> Result<(), Error> {
+        job.insert("disabled".to_owned(), true.into());
+        let path = path_of(!job.contains_key("schedule"));
+        self.ask(Method::PUT, path, &serde_json::Value::Object(job).to_string()).await.map(drop)
+    }
+
+    /// Starts a job at once.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn run(&self, name: &str) -> Result<(), Error> {
+        let path = format!("/scheduler/job/{}", encoded(name));
+        self.ask(Method::PUT, &path, "").await.map(drop)
     }
 
     /// Stops what runs of a job.
@@ -189,6 +242,20 @@ impl Chronos {
         }
         Err(last)
     }
+}
+
+/// Where a job is written.
+fn path_of(is_dependent: bool) -> &'static str {
+    if is_dependent { "/scheduler/dependency" } else { "/scheduler/iso8601" }
+}
+
+/// Of lines `node,<name>,<last run>,<state>`.
+fn states(graph: &str) -> BTreeMap<String, String> {
+    let state = |line: &str| {
+        let (rest, state) = line.strip_prefix("node,")?.rsplit_once(',')?;
+        Some((rest.rsplit_once(',')?.0.to_owned(), state.trim().to_owned()))
+    };
+    graph.lines().filter_map(state).collect()
 }
 
 /// Only host and port count.
@@ -261,6 +328,15 @@ mod tests {
         for unknown in ["{}", r#"{"histogram": {}}"#, r#"{"histogram": {"99thPercentile": 0.0}}"#] {
             assert_eq!(read(unknown), None, "{unknown}");
         }
+    }
+
+    #[test]
+    fn what_jobs_do_stands_in_their_graph() {
+        let graph =
+            "node,web a,fresh,idle\nnode,odd, b,success,running\nlink,web a,odd, b\n\nnode\n";
+        let expected = [("odd, b", "running"), ("web a", "idle")];
+        let found = states(graph);
+        assert!(found.iter().map(|(name, state)| (name.as_str(), state.as_str())).eq(expected));
     }
 
     #[test]

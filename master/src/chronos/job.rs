@@ -136,6 +136,12 @@ impl Job {
         self.definition.get("schedule").is_none()
     }
 
+    /// Whether nothing starts it.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.definition.get("disabled").is_some_and(|disabled| !disabled.is_falsy())
+    }
+
     /// # Errors
     /// When it holds something that JSON cannot express.
     pub fn hash_input(&self) -> Result<String, JobError> {

@@ -17,6 +17,16 @@ pub struct Listed {
     pub is_disabled: bool,
     pub past: Past,
     pub starts: Starts,
+    pub details: Details,
+}
+
+/// What people want to see of a job, as Chronos writes it; empty where it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    pub schedule: String,
+    pub zone: String,
+    pub epsilon: String,
+    pub command: String,
 }
 
 /// What makes a job run.
@@ -55,6 +65,9 @@ struct Raw {
     success_count: Option<i64>,
     error_count: Option<i64>,
     schedule: Option<String>,
+    schedule_time_zone: Option<String>,
+    epsilon: Option<String>,
+    command: Option<String>,
     parents: Option<BTreeSet<String>>,
 }
 
@@ -69,10 +82,16 @@ impl Listed {
     }
 
     fn of(raw: Raw) -> Self {
-        let starts = match (raw.schedule, raw.parents) {
+        let starts = match (&raw.schedule, raw.parents) {
             (Some(_), _) => Starts::Schedule,
             (None, Some(parents)) => Starts::Parents(parents),
             (None, None) => Starts::Unknown,
+        };
+        let details = Details {
+            schedule: raw.schedule.unwrap_or_default(),
+            zone: raw.schedule_time_zone.unwrap_or_default(),
+            epsilon: raw.epsilon.unwrap_or_default(),
+            command: raw.command.unwrap_or_default(),
         };
         Self {
             name: raw.name,
@@ -85,6 +104,7 @@ impl Listed {
                 error_count: raw.error_count.unwrap_or(0),
             },
             starts,
+            details,
         }
     }
 

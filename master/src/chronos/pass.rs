@@ -7,6 +7,7 @@ mod check;
 mod clean_up;
 mod deploy;
 mod round;
+mod trust;
 
 pub use self::{
     check::Checked,
@@ -21,9 +22,6 @@ use super::{
     telling::Telling,
 };
 use crate::events::Status;
-
-/// So many questions in a row that no server answers mean that Chronos is gone.
-const IN_A_ROW: usize = 2;
 
 /// What a pass works with.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +63,13 @@ impl<'p> Pass<'p> {
         if let Some(team) = self.team {
             telling.event_of_chronos(team, (status, output));
         }
+    }
+
+    /// A line for all jobs that a Chronos that is gone leaves as they are, and the event for its team.
+    fn give_up(self, reason: &str, left: usize, telling: &mut Telling<'p>) -> String {
+        let output = format!("Chronos does not answer: {reason}");
+        self.tell_team(Status::Critical, &output, telling);
+        format!("{reason}; {left} jobs are left for the next pass")
     }
 
     /// Sends the events. What went wrong is added to the complaints.

@@ -7,11 +7,11 @@ use soa_configs::{
     Cluster,
     chronos::JobConfig,
     documents::{Documents, ServiceDocuments},
-    load::{self, Instance, Kind, LoadError},
+    load::{self, Deployment, DesiredState, Instance, Kind, LoadError},
     paasta::Settings,
 };
 
-use super::{Given, Interval, Job, JobError, JobName, cleanup::Standing};
+use super::{Given, Interval, Job, JobError, JobName, cleanup::Standing, status::Wish};
 
 /// Everything that is known, as of one moment.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +65,26 @@ impl<'s> Soa<'s> {
             }
         }
         wanted
+    }
+
+    /// What is deployed of an instance. `None`: nothing.
+    ///
+    /// # Errors
+    /// See [`JobError`].
+    pub fn wish(self, name: &JobName) -> Result<Option<Wish>, JobError> {
+        let instance = self.instance(name)?;
+        let nothing = ServiceDocuments::default();
+        let files = self.documents.service(&name.service).unwrap_or(&nothing);
+        let deployment = match Deployment::v1(files, &instance) {
+            Err(LoadError::NoDeployments(_)) => return Ok(None),
+            deployment => deployment?,
+        };
+        if deployment.docker_image.is_empty() {
+            return Ok(None);
+        }
+        let is_stopped = deployment.control.desired_state == DesiredState::Stop;
+        let is_disabled = is_stopped || !JobConfig::read(&instance)?.disabled.is_falsy();
+        Ok(Some(Wish::new(&deployment.docker_image, is_disabled)))
     }
 
     /// Whether an instance is there, as far as its files can be read.

@@ -25,15 +25,20 @@ impl Field {
 
 /// Those that we send always or not at all, so that they are gone when they are not sent. Of others Marathon
 /// has values of its own.
-const OURS: [&str; 8] = [
+const OURS: [&str; 13] = [
     "acceptedResourceRoles",
     "args",
+    "arguments",
     "cmd",
+    "command",
     "constraints",
     "container.docker.parameters[",
+    "container.parameters[",
     "container.volumes[",
     "env.",
+    "environmentVariables[",
     "healthChecks[",
+    "parents",
 ];
 /// Marathon gives a port where none is meant.
 const ANY_PORT: &str = "portDefinitions[";
@@ -49,7 +54,7 @@ pub fn compare(found: &Value, wanted: &Value) -> Vec<Field> {
     for (path, value) in &to_be {
         let found = is.get(path);
         let is_any = path.starts_with(ANY_PORT) && is_zero(value) && found.is_some();
-        if !is_any && found.is_none_or(|found| !are_equal(found, value)) {
+        if !is_any && found.is_none_or(|found| !are_equal(path, found, value)) {
             let (path, is, to_be) = (path.clone(), found.cloned(), Some(value.clone()));
             fields.push(Field { path, is, to_be });
         }
@@ -74,10 +79,11 @@ fn is_zero(value: &Value) -> bool {
     value.as_f64() == Some(0.0)
 }
 
-/// Marathon writes `1` where `1.0` was sent, or the other way round.
-fn are_equal(a: &Value, b: &Value) -> bool {
-    match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => a.total_cmp(&b).is_eq(),
+/// Marathon writes `1` where `1.0` was sent, or the other way round; Chronos says `docker` for `DOCKER`.
+fn are_equal(path: &str, a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64(), a.as_str(), b.as_str()) {
+        (Some(a), Some(b), ..) => a.total_cmp(&b).is_eq(),
+        (.., Some(a), Some(b)) if path == "container.type" => a.eq_ignore_ascii_case(b),
         _ => a == b,
     }
 }
@@ -104,18 +110,24 @@ fn leaves(path: &str, value: &Value, leaves_: &mut BTreeMap<String, Value>) {
 fn in_list(path: &str, items: &[&Map<String, Value>], leaves_: &mut BTreeMap<String, Value>) {
     for (at, item) in items.iter().enumerate() {
         let text = |name| item.get(name).and_then(Value::as_str);
-        if let (Some(key), Some(value)) = (text("key"), item.get("value")) {
-            let values = leaves_.entry(format!("{path}[{key}]"));
-            let values = values.or_insert_with(|| Value::Array(Vec::new()));
-            if let Value::Array(values) = values {
-                values.push(value.clone());
-            }
+        let key = text("key").or_else(|| text("name"));
+        if let (Some(key), Some(value)) = (key, item.get("value")) {
+            several(leaves_, format!("{path}[{key}]"), value);
             continue;
         }
         let name = text("containerPath").map_or_else(|| at.to_string(), str::to_owned);
         for (key, value) in *item {
             leaves(&format!("{path}[{name}].{key}"), value, leaves_);
         }
+    }
+}
+
+/// A value; of a name that comes more than once, the list of them.
+fn several(leaves_: &mut BTreeMap<String, Value>, path: String, value: &Value) {
+    match leaves_.get_mut(&path) {
+        None => drop(leaves_.insert(path, value.clone())),
+        Some(Value::Array(values)) => values.push(value.clone()),
+        Some(first) => *first = Value::Array(vec![first.take(), value.clone()]),
     }
 }
 
@@ -175,9 +187,9 @@ mod tests {
             [
                 "cmd \"run\" -",
                 "constraints [[\"pool\",\"LIKE\",\"b\"]] [[\"pool\",\"LIKE\",\"a\"]]",
-                "container.docker.parameters[cap-add] - [\"X\"]",
-                "container.docker.parameters[memory] [\"1m\"] -",
-                "container.docker.parameters[ulimit] [\"a=1\"] [\"a=1\",\"b=1\"]",
+                "container.docker.parameters[cap-add] - \"X\"",
+                "container.docker.parameters[memory] \"1m\" -",
+                "container.docker.parameters[ulimit] \"a=1\" [\"a=1\",\"b=1\"]",
                 "container.volumes[/n].containerPath \"/n\" -",
                 "container.volumes[/n].hostPath \"/h\" -",
                 "cpus 1.0 2",

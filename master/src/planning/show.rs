@@ -2,7 +2,7 @@
 
 use paasta_master::{
     deploy::pass::Looked,
-    difference::Difference,
+    difference::{self, Difference},
     drain,
     marathon::running::{RunningApp, Task},
     step::{Drained, Ends, Seen, Step},
@@ -58,15 +58,7 @@ impl Shown<'_> {
         if text.len() == first {
             text.push_str("  nothing to do\n");
         }
-        if let Some(differences) = differences.filter(|differences| !differences.is_empty()) {
-            match beside {
-                Some(id) => text.push_str(&format!("  beside {id}:\n")),
-                None => text.push_str("  its app:\n"),
-            }
-            for difference in differences {
-                text.push_str(&format!("    {difference}\n"));
-            }
-        }
+        text.push_str(&fields("its app", *beside, *differences));
         text
     }
 
@@ -88,8 +80,24 @@ impl Shown<'_> {
             "kill": ids(&kill),
             "remove": remove.iter().map(|app| app.id.clone()).collect::<Vec<_>>(),
             "beside": beside,
-            "differences": differences
-                .map(|all| all.iter().map(Difference::as_json).collect::<Vec<_>>()),
+            "differences": differences.map(difference::as_json),
         })
     }
+}
+
+/// The lines of what differs. `what` names that which is compared with nothing.
+pub(super) fn fields(
+    what: &str,
+    beside: Option<&str>,
+    differences: Option<&[Difference]>,
+) -> String {
+    let Some(differences) = differences.filter(|differences| !differences.is_empty()) else {
+        return String::new();
+    };
+    let head = match beside {
+        Some(id) => format!("  beside {id}:\n"),
+        None => format!("  {what}:\n"),
+    };
+    let lines = differences.iter().map(|difference| format!("    {difference}\n"));
+    std::iter::once(head).chain(lines).collect()
 }

@@ -134,6 +134,59 @@ async fn jobs_that_chronos_stumbles_over_one_after_the_other_are_told_each_for_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clean_up_of_a_chronos_that_is_lost_says_so_once_and_the_next_one_goes_on() {
+    let mut scene = Scene::new().await;
+    let second = follower(&mut scene).await;
+    scene.service("batch", &twenty());
+    assert_eq!(scene.run("deploy", &[]).await.0, 0);
+    scene.sensu.told(20).await;
+    scene.service("batch", &json!({"j00": hourly()}));
+    // All tasks are stopped, and then three jobs go.
+    scene.chronos.die_after_writes(19 + 3);
+    let words = ["--force", "--team", "infra"];
+    let (code, out, complaint) = scene.run("cleanup", &words).await;
+    assert_eq!((code, out.lines().count()), (1, 3));
+    assert!(complaint.contains("Error proxying request to leader"), "{complaint}");
+    assert!(complaint.ends_with("; 16 jobs are left for the next pass\n"), "{complaint}");
+    assert_eq!(complaint.lines().count(), 1);
+    let told = scene.sensu.told(4).await;
+    assert_eq!((told[3].0.as_str(), told[3].1), ("chronos.c1", 2));
+    scene.chronos.clear_faults();
+    scene.chronos.die().await;
+    scene.chronos.set_leader(Some(second));
+    let (code, out, complaint) = scene.run("cleanup", &words).await;
+    assert_eq!((code, out.lines().count(), complaint.as_str()), (0, 16, ""));
+    assert_eq!(scene.jobs(), ["batch j00"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_mended_in_soa_configs_is_set_up_by_the_next_pass() {
+    let scene = Scene::new().await;
+    let mars = |zone| json!({"schedule": "0 3 * * *", "schedule_time_zone": zone, "cmd": "run"});
+    let jobs = |zone, parent: &str| {
+        json!({
+            "a": hourly(), "b": after(&[parent]), "c": after(&["batch.b"]), "d": after(&["batch.c"]),
+            "mars": mars(zone),
+        })
+    };
+    scene.service("batch", &jobs("Mars/Olympus", "batch.c"));
+    let (code, out, complaint) = scene.run("deploy", &[]).await;
+    assert_eq!((code, out.as_str()), (1, "created batch a\n"));
+    // A line for each of the circle, what hangs on it, and Mars.
+    assert_eq!(complaint.lines().count(), 4, "{complaint}");
+    let statuses =
+        async || scene.sensu.told(5).await.into_iter().map(|told| told.1).collect::<Vec<_>>();
+    assert_eq!(statuses().await, [0, 2, 2, 2, 2]);
+    let again = scene.run("deploy", &[]).await;
+    assert_eq!((again.0, again.1.as_str()), (1, ""));
+    assert_eq!(statuses().await, [0, 2, 2, 2, 2]);
+    scene.service("batch", &jobs("Europe/Paris", "batch.a"));
+    let created = "created batch b\ncreated batch c\ncreated batch d\ncreated batch mars\n";
+    assert_eq!(scene.run("deploy", &[]).await, said(created));
+    assert_eq!(statuses().await, [0; 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn servers_are_tried_in_order_with_the_login() {
     let login = Some(("user".to_owned(), "secret".to_owned()));
     let scene = Scene::with(Settings { login, ..Settings::default() }).await;
@@ -155,13 +208,16 @@ async fn a_slow_chronos_is_waited_for_and_one_job_that_hangs_stops_no_other() {
     let scene = Scene::new().await;
     scene.service("batch", &twenty());
     scene.chronos.slow_down(Duration::from_millis(50));
-    scene.chronos.fault(Fault::of_job("PUT", "batch j15", Harm::Hang));
+    scene.chronos.fault(Fault::of_job("PUT", "batch j08", Harm::Hang));
     let (code, out, complaint) = scene.run("deploy", &["--timeout", "1"]).await;
-    assert_eq!((code, out.lines().count()), (1, 19));
+    // Its child waits with it, and nobody is told that it has no parents.
+    assert_eq!((code, out.lines().count()), (1, 18));
     assert!(
-        complaint.contains("/scheduler/iso8601 does not answer within 1s; 1 jobs are left"),
+        complaint.contains("/scheduler/dependency does not answer within 1s; 2 jobs are left"),
         "{complaint}"
     );
+    assert_eq!(complaint.lines().count(), 1);
+    assert!(scene.sensu.told(18).await.iter().all(|told| told.1 == 0));
     converges(&scene).await;
 }
 

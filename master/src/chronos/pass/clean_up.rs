@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use soa_configs::yaml::Map;
 
-use super::{IN_A_ROW, Pass, told};
+use super::{Pass, told, trust::Trust};
 use crate::{
     chronos::{
         JobName, Listed,
         cleanup::{self, REMOVED, Rules, Stale, stale},
-        client,
+        client::{self, Chronos},
         telling::Telling,
     },
     events::Status,
@@ -79,11 +79,16 @@ impl<'p> Pass<'p> {
             return;
         }
         let chronos = self.chronos;
-        let complaints = &mut cleaned.complaints;
-        let tasks =
-            each(&names, "tasks are not stopped", complaints, |name| chronos.kill_tasks(name))
-                .await;
-        let jobs = each(&names, "it is not removed", complaints, |name| chronos.delete(name)).await;
+        let mut asking =
+            Asking { chronos, trust: Trust::default(), gone: None, refusals: Vec::new() };
+        let otherwise = "tasks are not stopped";
+        let tasks = asking.each(&names, otherwise, |name| chronos.kill_tasks(name)).await;
+        let jobs = asking.each(&names, "it is not removed", |name| chronos.delete(name)).await;
+        cleaned.complaints.extend(asking.refusals.into_iter().map(|(_, line)| line));
+        if let Some(reason) = asking.gone {
+            let left = jobs.iter().filter(|(_, is_done)| !is_done).count();
+            cleaned.complaints.push(self.give_up(&reason, left, telling));
+        }
         let removed: Vec<&str> =
             jobs.iter().filter(|(_, is_done)| *is_done).map(|(name, _)| name.as_str()).collect();
         for name in cleanup::over(listed, &removed, standing) {
@@ -105,30 +110,56 @@ fn staying(found: &Stale<'_>) -> Vec<String> {
     foreign.chain(needed).collect()
 }
 
-/// Asks the same of all, and whether it was done; what fails stops no other, unless Chronos is gone.
-async fn each<'n, F>(
-    names: &[&'n str],
-    otherwise: &str,
-    complaints: &mut Vec<String>,
-    ask: impl Fn(&'n str) -> F,
-) -> Vec<(String, bool)>
-where
-    F: Future<Output = Result<(), client::Error>>,
-{
-    let mut outcomes = Vec::new();
-    let mut unanswered = 0;
-    for name in names {
-        if unanswered == IN_A_ROW {
-            outcomes.push(((*name).to_owned(), false));
-            continue;
+/// Asks the same of many jobs; what fails stops no other, unless Chronos is gone.
+struct Asking<'c> {
+    chronos: &'c Chronos,
+    trust: Trust,
+    /// How Chronos did not answer.
+    gone: Option<String>,
+    /// Jobs for which something was refused, with a line of each.
+    refusals: Vec<(String, String)>,
+}
+
+impl Asking<'_> {
+    /// Returns of which it was done.
+    async fn each<'n, F>(
+        &mut self,
+        names: &[&'n str],
+        otherwise: &str,
+        ask: impl Fn(&'n str) -> F,
+    ) -> Vec<(String, bool)>
+    where
+        F: Future<Output = Result<(), client::Error>>,
+    {
+        let mut outcomes = Vec::new();
+        for name in names.iter().copied() {
+            let is_done = !self.trust.is_gone() && self.one(name, otherwise, ask(name)).await;
+            outcomes.push((name.to_owned(), is_done));
         }
-        let result = ask(name).await;
-        unanswered =
-            if result.as_ref().is_err_and(client::Error::is_gone) { unanswered + 1 } else { 0 };
-        outcomes.push(((*name).to_owned(), result.is_ok()));
-        if let Err(error) = result {
-            complaints.push(format!("{name}: {otherwise}: {}", told(error)));
-        }
+        outcomes
     }
-    outcomes
+
+    async fn one(
+        &mut self,
+        name: &str,
+        otherwise: &str,
+        question: impl Future<Output = Result<(), client::Error>>,
+    ) -> bool {
+        let result = question.await;
+        self.trust.learn(name, &result);
+        let is_done = result.is_ok();
+        match result {
+            Ok(()) => {}
+            Err(error) if error.is_gone() => self.gone = Some(told(error)),
+            Err(error) => {
+                let line = format!("{name}: {otherwise}: {}", told(error));
+                self.refusals.push((name.to_owned(), line));
+            }
+        }
+        if let Some((innocent, reason)) = self.trust.make_sure(self.chronos).await {
+            self.refusals.retain(|(name, _)| !innocent.contains(name));
+            self.gone = Some(reason);
+        }
+        is_done
+    }
 }

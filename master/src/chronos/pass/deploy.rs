@@ -5,15 +5,12 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::Zoned;
 use soa_configs::{json, yaml::Node};
 
-use super::{IN_A_ROW, Pass, told};
-use crate::{
-    chronos::{
-        JobName, Listed, client,
-        soa::Wanted,
-        sync::{self, Done, Plan},
-        telling::Telling,
-    },
-    events::Status,
+use super::{Pass, told, trust::Trust};
+use crate::chronos::{
+    JobName, Listed,
+    soa::Wanted,
+    sync::{self, Done, Plan},
+    telling::Telling,
 };
 
 const CHECK: &str = "setup_chronos_job";
@@ -102,12 +99,9 @@ impl<'p> Pass<'p> {
                 present.insert(job.name.to_string());
             }
             jobs.insert(job.name.clone(), done);
-            if trust.is_in_doubt()
-                && let Err(error) = self.chronos.jobs().await
-            {
-                let reason = told(error);
-                let doubtful = trust.lose();
-                jobs.extend(doubtful.into_iter().map(|name| (name, Done::Gone(reason.clone()))));
+            if let Some((innocent, reason)) = trust.make_sure(self.chronos).await {
+                let names = innocent.iter().filter_map(|name| JobName::parse(name));
+                jobs.extend(names.map(|name| (name, Done::Gone(reason.clone()))));
             }
         }
         leave_children(plan, &mut jobs);
@@ -132,7 +126,7 @@ impl<'p> Pass<'p> {
         let request = job.request(&write.past.map(|past| past.fields()).unwrap_or_default());
         let text = json::canonical(&Node::made(request.clone())).unwrap_or_default();
         let result = self.chronos.put(request, job.is_dependent()).await;
-        trust.learn(&job.name, &result);
+        trust.learn(&job.name.to_string(), &result);
         match result {
             Ok(()) => {
                 telling.log(&job.name, &format!("Job to update: {text}"), false);
@@ -168,10 +162,7 @@ impl<'p> Pass<'p> {
             }
         }
         if let Some(reason) = gone {
-            let line = format!("{reason}; {left} jobs are left for the next pass");
-            deployed.complaints.push(line);
-            let output = format!("Chronos does not answer: {reason}");
-            self.tell_team(Status::Critical, &output, telling);
+            deployed.complaints.push(self.give_up(&reason, left, telling));
         }
     }
 }
@@ -184,41 +175,5 @@ fn leave_children(plan: &Plan<'_>, jobs: &mut BTreeMap<JobName, Done>) {
         if absent.iter().any(is_left) {
             jobs.insert(name.clone(), Done::Left);
         }
-    }
-}
-
-/// Whether Chronos is there, as far as the answers so far say it.
-#[derive(Debug, Default)]
-struct Trust {
-    /// Questions in a row that no server answered.
-    unanswered: usize,
-    /// Jobs in a row of which it is not known whether they or Chronos are at fault.
-    doubtful: Vec<JobName>,
-}
-
-impl Trust {
-    fn learn(&mut self, name: &JobName, result: &Result<(), client::Error>) {
-        let is_gone = result.as_ref().is_err_and(client::Error::is_gone);
-        self.unanswered = if is_gone { self.unanswered + 1 } else { 0 };
-        match result {
-            Err(error) if error.is_ambiguous() && !is_gone => self.doubtful.push(name.clone()),
-            Err(_) if is_gone => {}
-            _ => self.doubtful.clear(),
-        }
-    }
-
-    fn is_gone(&self) -> bool {
-        self.unanswered >= IN_A_ROW
-    }
-
-    /// It has to be asked for its jobs to know; once, and not for each job that follows.
-    fn is_in_doubt(&self) -> bool {
-        self.doubtful.len() == IN_A_ROW
-    }
-
-    /// Chronos is gone. Returns the jobs that are not at fault.
-    fn lose(&mut self) -> Vec<JobName> {
-        self.unanswered = IN_A_ROW;
-        std::mem::take(&mut self.doubtful)
     }
 }

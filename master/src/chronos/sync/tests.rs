@@ -1,4 +1,5 @@
 use super::*;
+use crate::chronos::Details;
 
 fn job(instance: &str, hash: &str, parents: &[&str]) -> Job {
     let mut definition = Map::default();
@@ -22,6 +23,7 @@ fn listed(instance: &str, hash: &str, parents: &[&str]) -> Listed {
         is_disabled: false,
         past: Past { success_count: 7, ..Past::default() },
         starts,
+        details: Details::default(),
     }
 }
 

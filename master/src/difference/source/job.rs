@@ -1,0 +1,75 @@
+//! What the fields of a Chronos job are made of (chronos-sync.md §5).
+
+use soa_configs::paasta::Settings;
+
+use super::Files;
+use crate::difference::Source;
+
+/// Everything that makes a job.
+pub(in crate::difference) struct OfJob<'m> {
+    pub(in crate::difference) own: Files<'m>,
+    pub(in crate::difference) settings: &'m Settings,
+}
+
+impl OfJob<'_> {
+    /// What a field is made of, see [`Field::path`](crate::difference::Field::path).
+    pub(in crate::difference) fn of(&self, path: &str) -> Vec<Source> {
+        let (top, rest) = path.split_once(['.', '[']).unwrap_or((path, ""));
+        let own = self.own;
+        match top {
+            "cpus" | "mem" | "disk" | "epsilon" | "retries" => own.keys(&[top]),
+            "schedule" | "parents" => own.keys(&["schedule", "parents"]),
+            "scheduleTimeZone" => own.keys(&["schedule_time_zone"]),
+            "command" => own.keys(&["cmd"]),
+            "arguments" => own.keys(&["args"]),
+            "shell" => own.keys(&["args", "cmd"]),
+            "owner" => self.team(),
+            "disabled" => match own.deployed("desired_state") {
+                Some(state) => vec![state],
+                None => own.keys(&["disabled"]),
+            },
+            "uris" => vec![Source::System("dockercfg_location")],
+            "environmentVariables" => own.env(rest.trim_end_matches(']')),
+            "constraints" => self.constraints(),
+            "container" => self.container(rest),
+            "config_hash" => own.hash(None),
+            _ => vec![Source::Computed],
+        }
+    }
+
+    fn team(&self) -> Vec<Source> {
+        vec![
+            self.own
+                .written(&["monitoring", "team"])
+                .unwrap_or_else(|| Source::Default("team".to_owned())),
+        ]
+    }
+
+    fn constraints(&self) -> Vec<Source> {
+        let own = self.own;
+        if let Some(constraints) = own.written(&["constraints"]) {
+            return vec![constraints];
+        }
+        let keys = ["extra_constraints", "deploy_blacklist", "deploy_whitelist", "pool"];
+        let mut from: Vec<_> = keys.iter().filter_map(|key| own.written(&[key])).collect();
+        for (is_set, key) in [
+            (!self.settings.deploy_blacklist.is_empty(), "deploy_blacklist"),
+            (self.settings.deploy_whitelist.is_some(), "deploy_whitelist"),
+        ] {
+            from.extend(is_set.then_some(Source::System(key)));
+        }
+        if from.is_empty() { vec![Source::Default("constraints".to_owned())] } else { from }
+    }
+
+    fn container(&self, path: &str) -> Vec<Source> {
+        if let Some(name) = path.strip_prefix("parameters[") {
+            return self.own.parameter(name.trim_end_matches(']'));
+        }
+        match path {
+            "image" => self.own.image(),
+            "network" => self.own.keys(&["net"]),
+            path if path.starts_with("volumes[") => self.own.volumes(),
+            _ => vec![Source::Computed],
+        }
+    }
+}
