@@ -26,6 +26,7 @@ use paasta_master::{
         Shards,
         running::{RunningApp, Task},
     },
+    mesos::Mesos,
     scaled::Counts,
     zookeeper,
 };
@@ -290,7 +291,8 @@ impl Scaler<'_> {
                 let before = CpuTimes::read(&String::from_utf8_lossy(&before));
                 // Seconds of which nobody knows when they were counted compare with nothing.
                 let time = self.number(&last).await?.unwrap_or(f64::INFINITY);
-                let seen = CpuTimes::ask(tasks).await;
+                let mesos = Mesos::read(&self.gathered.settings.mesos_config_path)?;
+                let seen = CpuTimes::ask(tasks, &mesos.scheme).await;
                 let now = now();
                 // Agents that do not answer take nothing back of what they said before.
                 if !self.dry_run && !seen.is_empty() {

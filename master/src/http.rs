@@ -1,4 +1,6 @@
-//! One request over http on a connection of its own.
+//! One request over http or https on a connection of its own.
+
+mod tls;
 
 use std::{io, time::Duration};
 
@@ -8,7 +10,11 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, Uri, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use soa_configs::paasta::Secret;
-use tokio::{net::TcpStream, time};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time,
+};
 
 /// Characters.
 const MOST_COMPLAINT: usize = 300;
@@ -32,10 +38,16 @@ pub struct Question<'q> {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    #[error("`{0}` is no http URL of a server")]
+    #[error("`{0}` is no http or https URL of a server")]
     Url(String),
     #[error("cannot connect to {url}")]
     Connect {
+        url: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("no TLS with {url}")]
+    Tls {
         url: String,
         #[source]
         source: io::Error,
@@ -73,13 +85,32 @@ pub async fn ask(question: Question<'_>) -> Result<(StatusCode, Bytes), Failure>
 async fn exchange(question: Question<'_>) -> Result<(StatusCode, Bytes), Failure> {
     let url = || question.url.to_owned();
     let target: Uri = question.url.parse().map_err(|_| Failure::Url(url()))?;
-    let is_http = target.scheme_str() == Some("http");
-    let host = target.host().filter(|_| is_http).ok_or_else(|| Failure::Url(url()))?;
+    let is_tls = match target.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err(Failure::Url(url())),
+    };
+    let host = target.host().ok_or_else(|| Failure::Url(url()))?;
     let request = request(&question, &target).map_err(|_| Failure::Url(url()))?;
     let name = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((name, target.port_u16().unwrap_or(80))).await;
+    let port = target.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    let stream = TcpStream::connect((name, port)).await;
     let stream = stream.map_err(|source| Failure::Connect { url: url(), source })?;
-    let broken = |source| Failure::Broken { url: url(), source };
+    if is_tls {
+        let stream = tls::open(name, stream).await;
+        let stream = stream.map_err(|source| Failure::Tls { url: url(), source })?;
+        answer(&question, request, stream).await
+    } else {
+        answer(&question, request, stream).await
+    }
+}
+
+async fn answer(
+    question: &Question<'_>,
+    request: Request<Full<Bytes>>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<(StatusCode, Bytes), Failure> {
+    let broken = |source| Failure::Broken { url: question.url.to_owned(), source };
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error.into()))?;
     let connection = tokio::spawn(connection);

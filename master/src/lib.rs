@@ -8,6 +8,7 @@ pub mod cleanup;
 pub mod daemon;
 pub mod deploy;
 pub mod deployments;
+pub mod difference;
 pub mod drain;
 pub mod events;
 pub mod git;

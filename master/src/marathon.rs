@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use soa_configs::paasta::MarathonServer;
 
 use self::running::{RunningApp, Task};
@@ -128,9 +129,21 @@ impl Marathon<'_> {
     /// # Errors
     /// See [`Error`].
     pub async fn has(self, id: &str) -> Result<bool, Error> {
-        match self.ask(Method::GET, &format!("/v2/apps/{id}"), "").await {
-            Err(Error::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(false),
-            asked => asked.map(|_| true),
+        self.definition(id).await.map(|definition| definition.is_some())
+    }
+
+    /// The app with this id, with its leading slash, as Marathon has it. `None`: there is none.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn definition(self, id: &str) -> Result<Option<Value>, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            app: Value,
+        }
+        match self.read::<Answer>(&format!("/v2/apps/{id}")).await {
+            Err(Error::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            read => read.map(|answer| Some(answer.app)),
         }
     }
 

@@ -57,28 +57,48 @@ pub enum Error {
     },
 }
 
-/// The leading master, as `host:port`, by the configuration of Mesos' client. A file that is not there means
-/// this host.
-///
-/// # Errors
-/// When the file cannot be understood, or ZooKeeper names nobody.
-pub async fn leader(file: &str) -> Result<String, Error> {
-    let text = match std::fs::read_to_string(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(DEFAULT_MASTER.to_owned());
-        }
-        read => read.map_err(|source| Error::Config { file: file.to_owned(), source })?,
-    };
-    let config: Value = serde_json::from_str(&text)
-        .map_err(|source| Error::Unreadable { file: file.to_owned(), source })?;
-    let profile = config["profile"].as_str().unwrap_or("default");
-    let master = config[profile]["master"].as_str().unwrap_or(DEFAULT_MASTER);
-    if let Some(named) = master.strip_prefix("file://") {
-        let read = std::fs::read_to_string(Path::new(named));
-        let text = read.map_err(|source| Error::Config { file: named.to_owned(), source })?;
-        return elected(text.trim()).await;
+/// Where Mesos is, by the configuration of its client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mesos {
+    /// `http` or `https`, for the masters and the agents.
+    pub scheme: String,
+    /// `host:port`, `zk://hosts/path`, or `file://` with a file that says one of these.
+    master: String,
+}
+
+impl Mesos {
+    /// A file that is not there means this host.
+    ///
+    /// # Errors
+    /// When the file cannot be understood.
+    pub fn read(file: &str) -> Result<Self, Error> {
+        let text = match std::fs::read_to_string(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "{}".to_owned(),
+            read => read.map_err(|source| Error::Config { file: file.to_owned(), source })?,
+        };
+        let config: Value = serde_json::from_str(&text)
+            .map_err(|source| Error::Unreadable { file: file.to_owned(), source })?;
+        let profile = &config[config["profile"].as_str().unwrap_or("default")];
+        let text = |key: &str, default: &str| profile[key].as_str().unwrap_or(default).to_owned();
+        Ok(Self { scheme: text("scheme", "http"), master: text("master", DEFAULT_MASTER) })
     }
-    elected(master).await
+
+    /// The URL of the leading master.
+    ///
+    /// # Errors
+    /// When ZooKeeper, or the file with it, names nobody.
+    pub async fn leader(&self) -> Result<String, Error> {
+        let leader = match self.master.strip_prefix("file://") {
+            Some(named) => {
+                let read = std::fs::read_to_string(Path::new(named));
+                let text =
+                    read.map_err(|source| Error::Config { file: named.to_owned(), source })?;
+                elected(text.trim()).await?
+            }
+            None => elected(&self.master).await?,
+        };
+        Ok(format!("{}://{leader}", self.scheme))
+    }
 }
 
 async fn elected(master: &str) -> Result<String, Error> {
@@ -105,7 +125,7 @@ async fn elected(master: &str) -> Result<String, Error> {
     }
 }
 
-/// All agents, in the master's order.
+/// All agents, in the order of the master with this URL.
 ///
 /// # Errors
 /// When the master does not say.
@@ -145,7 +165,7 @@ pub async fn draining_hosts(leader: &str) -> Result<Vec<String>, Error> {
 }
 
 async fn get<T: DeserializeOwned>(leader: &str, path: &str) -> Result<T, Error> {
-    let url = format!("http://{leader}{path}");
+    let url = format!("{leader}{path}");
     let asked = Question {
         method: Method::GET,
         url: &url,

@@ -1,5 +1,7 @@
 //! `paasta-master plan`: what the next pass of a deployment would do.
 
+mod show;
+
 use std::io::{self, Write};
 
 use anyhow::Context;
@@ -11,12 +13,12 @@ use paasta_master::{
         pass::{Deployer, Emptied, Looked},
         sight::{self, Listing},
     },
-    drain,
-    marathon::running::{RunningApp, Task},
-    step::{Drained, Ends, Seen, Step},
+    difference::{Difference, differences},
 };
-use serde_json::{Value, json};
+use serde_json::json;
+use soa_configs::documents::ServiceDocuments;
 
+use self::show::Shown;
 use crate::{
     Outcome, complain,
     of_instances::{Gathered, OfInstances},
@@ -28,8 +30,10 @@ const AT_ONCE: usize = 8;
 /// Say what the next pass of a deployment would do, and do nothing.
 ///
 /// Asks Marathon for its apps and tasks, Mesos for hosts that are to be emptied, the HAProxy of each task's
-/// host whether it sends there, and hacheck (or whoever drain_method names) whether the task is drained. Of
-/// a whole cluster, instances that need nothing are left out.
+/// host whether it sends there, and hacheck (or whoever drain_method names) whether the task is drained.
+/// Each field in which the wanted app differs from the one that runs is told with where its value comes from:
+/// the line of a file, a key of the system configuration, the autoscaler, or a default. Of a whole cluster,
+/// instances that need nothing are left out.
 #[derive(Args)]
 #[command(after_help = "\
 Exit status: 0 it is printed, 1 an instance makes no app, or somebody does not answer, 2 the arguments
@@ -38,7 +42,7 @@ are wrong or the cluster is not known.
 Examples:
   paasta-master plan
   paasta-master plan web.main
-  paasta-master plan web.main -d ./yelpsoa-configs --json | jq .instances[0].drain")]
+  paasta-master plan web.main -d ./yelpsoa-configs --json | jq .instances[0].differences")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     of: OfInstances,
@@ -71,30 +75,46 @@ pub(crate) async fn print(gathered: &Gathered, as_json: bool) -> anyhow::Result<
             }
             Err(verdict) => Err(verdict),
         };
-        (format!("{service}.{name}"), looked)
+        let compared = match &looked {
+            // Of a whole cluster, most are as they should be, and each comparison is a request.
+            Ok(looked) if !gathered.are_all || !looked.is_steady() => {
+                Some(compared(&deployer, looked, files).await)
+            }
+            _ => None,
+        };
+        (format!("{service}.{name}"), looked, compared)
     });
     let looks: Vec<_> = looks.buffered(AT_ONCE).collect().await;
     let mut outcome = if gathered.unnamed == 0 { Outcome::Complete } else { Outcome::Incomplete };
     let (mut words, mut objects, mut before) = (String::new(), Vec::new(), Vec::new());
-    for (name, looked) in looks {
-        match looked {
-            Ok(looked) => {
-                looked.unheard.iter().for_each(|line| complain(line));
-                before.push(looked.before());
-                if !gathered.are_all || !looked.is_steady() {
-                    words.push_str(
-                        &looked.decided(|seen, step| in_words(&name, &looked, seen, step)),
-                    );
-                }
-                objects.push(looked.decided(|seen, step| in_json(&name, &looked, seen, step)));
-            }
+    for (name, looked, compared) in looks {
+        let looked = match looked {
+            Ok(looked) => looked,
             Err(verdict) => {
                 if verdict.has_failed || verdict.event.is_some() {
                     outcome = Outcome::Incomplete;
                 }
                 verdict.complaints.iter().for_each(|line| complain(&format!("{name}: {line}")));
+                continue;
             }
+        };
+        looked.unheard.iter().for_each(|line| complain(line));
+        before.push(looked.before());
+        let is_told = compared.is_some();
+        let compared = compared.transpose().unwrap_or_else(|error| {
+            complain(&format!("{name}: cannot be compared with what runs: {error:#}"));
+            outcome = Outcome::Incomplete;
+            None
+        });
+        let (beside, differences) = compared.unzip();
+        let beside = beside.flatten();
+        let (name, looked) = (name.as_str(), &looked);
+        let (beside, differences) = (beside.as_deref(), differences.as_deref());
+        let shown = Shown { name, looked, beside, differences };
+        if is_told {
+            words.push_str(&looked.decided(|seen, step| shown.in_words(seen, step)));
         }
+        objects.push(looked.decided(|seen, step| shown.in_json(seen, step)));
     }
     if gathered.are_all
         && let Err(refused) = guard::within(before, guard::MOST)
@@ -111,70 +131,14 @@ pub(crate) async fn print(gathered: &Gathered, as_json: bool) -> anyhow::Result<
     Ok(outcome)
 }
 
-/// What draining would come to, if it works.
-fn ends<'a>(looked: &Looked, seen: &Seen<'a>, step: &Step<'a>) -> Ends<'a> {
-    let at_once = looked.wanted.draining == drain::Method::Noop;
-    let drained = Drained { is_marked: true, is_safe_to_kill: Some(at_once) };
-    step.ends(seen, &vec![drained; step.drain.len()])
-}
-
-/// Tasks that are in service need not be put back there.
-fn put_back<'a>(seen: &Seen<'a>, step: &Step<'a>) -> Vec<&'a Task> {
-    let is_out = |task: &&&Task| {
-        let fact = seen.facts.get(&task.id);
-        fact.is_some_and(|fact| fact.is_draining == Some(true))
-    };
-    step.undrain.iter().filter(is_out).copied().collect()
-}
-
-fn in_words(name: &str, looked: &Looked, seen: &Seen<'_>, step: &Step<'_>) -> String {
-    let id = &looked.wanted.app.id;
-    let exists = if seen.new.is_some() { "exists" } else { "is not created yet" };
-    let (method, want) = (seen.method.as_str(), seen.want);
-    let mut text = format!("{name}: {method}, {want} tasks wanted; {id} {exists}\n");
-    let first = text.len();
-    for scale in &step.scale {
-        text.push_str(&format!("  scale {} to {}\n", scale.app.id, scale.to));
-    }
-    if step.create_app {
-        text.push_str(&format!("  create {id} with {want} tasks\n"));
-    }
-    let Ends { kill, remove } = ends(looked, seen, step);
-    let lists = [
-        ("put back into service", put_back(seen, step)),
-        ("drain", step.drain.clone()),
-        ("kill", kill),
-    ];
-    for (what, tasks) in lists {
-        for Task { id, host, ports, .. } in tasks {
-            let port = ports.first().map(|port| format!(":{port}")).unwrap_or_default();
-            text.push_str(&format!("  {what} {id} on {host}{port}\n"));
-        }
-    }
-    for RunningApp { id, .. } in remove {
-        text.push_str(&format!("  remove {id}\n"));
-    }
-    if text.len() == first {
-        text.push_str("  nothing to do\n");
-    }
-    text
-}
-
-fn in_json(name: &str, looked: &Looked, seen: &Seen<'_>, step: &Step<'_>) -> Value {
-    let ids = |tasks: &[&Task]| tasks.iter().map(|task| task.id.clone()).collect::<Vec<_>>();
-    let scale = step.scale.iter().map(|scale| json!({"app": scale.app.id, "to": scale.to}));
-    let Ends { kill, remove } = ends(looked, seen, step);
-    json!({
-        "instance": name,
-        "id": looked.wanted.app.id,
-        "instances": seen.want,
-        "bounce_method": seen.method.as_str(),
-        "exists": seen.new.is_some(),
-        "scale": scale.collect::<Vec<_>>(),
-        "create": step.create_app,
-        "undrain": ids(&put_back(seen, step)),
-        "drain": ids(&step.drain),
-        "kill": ids(&kill),
-        "remove": remove.iter().map(|app| app.id.clone()).collect::<Vec<_>>(),
-    })
+/// The app that the wanted one is compared with, and how they differ.
+async fn compared(
+    deployer: &Deployer<'_>,
+    looked: &Looked,
+    files: &ServiceDocuments,
+) -> anyhow::Result<(Option<String>, Vec<Difference>)> {
+    let found = sight::definition(&deployer.shards, &looked.apps).await?;
+    let differences = differences(found.as_ref(), &looked.wanted, files, deployer.settings)?;
+    let id = found.and_then(|found| found.get("id")?.as_str().map(str::to_owned));
+    Ok((id, differences))
 }

@@ -16,7 +16,7 @@ use paasta_master::{
     http::{self, Question},
     log_line::LogLine,
     marathon::{Marathon, Shards, running::Task},
-    mesos,
+    mesos::{self, Mesos},
     replication::{self, Agent, Asked, Finding, by_location, by_tasks},
     scaled::Counts,
     url_format::{Field, UrlFormat, Values},
@@ -127,7 +127,7 @@ impl Checker {
         for server in Shards::of(&settings).all() {
             tasks.extend(Marathon(server).tasks().await?);
         }
-        let leader = mesos::leader(&settings.mesos_config_path).await?;
+        let leader = Mesos::read(&settings.mesos_config_path)?.leader().await?;
         let agents = mesos::agents(&leader).await?;
         let format = &settings.synapse_haproxy_url_format;
         let url = UrlFormat::parse(format, &[Field::Host, Field::Port])

@@ -12,8 +12,9 @@ use anyhow::Context;
 use clap::Args;
 use paasta_master::{
     daemon::{
+        jobs,
         lead::{Ended, Terms, lead},
-        status::{self, Status},
+        status::{self, Sources, Status},
     },
     deploy::{guard, pass::Deployer},
     lock, zookeeper,
@@ -37,14 +38,17 @@ const ELECTION: &str = "/paasta-deployd-leader";
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Deploy all the time: notice what changes in soa-configs, deployments.json, the autoscaler's counts and the
-/// hosts that Mesos is to empty, and bounce it.
+/// hosts that Mesos is to empty, and bounce it; write, remove and check the jobs of Chronos.
 ///
 /// Run it on every master: one leads, by a lock in ZooKeeper that PaaSTA's deployd knows too, and the others
 /// wait. What changes comes first, by bounce_priority; after a start everything else is looked at slowly
 /// (deployd_startup_bounce_rate). Workers, rates and back-off are the deployd_ keys in /etc/paasta.
 ///
 /// When a change would stop too much of what runs, nothing is begun until it is taken back or deployed by hand
-/// with paasta-master deploy --force.
+/// with paasta-master deploy --force. Of Chronos, nothing is removed when it would be too much.
+///
+/// Where chronos_config is in /etc/paasta, a change of a job is written as soon as it is seen, and every minute
+/// everything is compared, what is nobody's is removed, and Sensu is told how the last runs went.
 #[derive(Args)]
 #[command(after_help = "\
 Exit status: 0 it was asked to stop, 1 it cannot start, 2 the arguments are wrong or the cluster is not known.
@@ -69,9 +73,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     for_each_marathon: Option<NonZeroUsize>,
 
-    /// Begin nothing when more than this share of all running tasks would be stopped with nothing in their place
+    /// Begin nothing when more than this share of all running tasks would be stopped with nothing in their place,
+    /// and remove nothing when it is more than this share of all jobs
     #[arg(long, value_name = "SHARE", default_value_t = guard::MOST, value_parser = crate::share)]
     most_stopped: f64,
+
+    /// Seconds between two rounds over Chronos while nothing changes
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    chronos_every: NonZeroU64,
+
+    /// The team that runs Chronos: it is told by an event whether Chronos answers
+    #[arg(long, value_name = "TEAM")]
+    chronos_team: Option<String>,
 
     /// Kill tasks that cannot be drained, as PaaSTA does: clients lose what they ask of them
     #[arg(long)]
@@ -90,30 +103,37 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 async fn until_stopped(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let (status, seen) = watch::channel(Arc::new(Status::default()));
+    let (chronos, seen_of_chronos) = watch::channel(None);
+    let sources = Sources { status: seen, chronos: seen_of_chronos };
+    let publishers = Publishers { status, chronos };
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
-        served = status::serve(arguments.listen, seen) => {
+        served = status::serve(arguments.listen, sources) => {
             let error = served.err().map_or_else(|| anyhow::anyhow!("it ended"), Into::into);
             Err(error).with_context(|| format!("--listen {}", arguments.listen))
         }
-        outcome = deploy(arguments, &status) => outcome,
+        outcome = deploy(arguments, &publishers) => outcome,
         _ = term.recv() => Ok(Outcome::Complete),
         _ = int.recv() => Ok(Outcome::Complete),
     }
 }
 
+/// What is told of what it does.
+struct Publishers {
+    status: watch::Sender<Arc<Status>>,
+    chronos: jobs::Publisher,
+}
+
 /// With one system configuration after the other. Returns when there is none to begin with.
-async fn deploy(
-    arguments: &Arguments,
-    status: &watch::Sender<Arc<Status>>,
-) -> anyhow::Result<Outcome> {
+async fn deploy(arguments: &Arguments, publishers: &Publishers) -> anyhow::Result<Outcome> {
     let mut settings = crate::settings()?;
     let mut is_reload = false;
     loop {
         let Some(cluster) = crate::own_cluster(&settings) else { return Ok(Outcome::Usage) };
         let standby = Status { cluster: cluster.to_string(), ..Status::default() };
-        status.send_replace(Arc::new(standby));
-        match elected(arguments, &settings, &cluster, is_reload, status).await {
+        publishers.status.send_replace(Arc::new(standby));
+        publishers.chronos.send_replace(None);
+        match elected(arguments, (&settings, &cluster), is_reload, publishers).await {
             Ok(Ended::Reconfigured) => {
                 is_reload = true;
                 // One that cannot be read is none: the last one stands.
@@ -140,10 +160,9 @@ async fn deploy(
 
 async fn elected(
     arguments: &Arguments,
-    settings: &Settings,
-    cluster: &Cluster,
+    (settings, cluster): (&Settings, &Cluster),
     is_reload: bool,
-    status: &watch::Sender<Arc<Status>>,
+    Publishers { status, chronos }: &Publishers,
 ) -> anyhow::Result<Ended> {
     let client = zookeeper::connect(settings.zookeeper()?).await?;
     let name = nix::unistd::gethostname().unwrap_or_default();
@@ -151,15 +170,35 @@ async fn elected(
     let deployer = Deployer::new(settings, cluster, arguments.kill_undrained)
         .context("synapse_haproxy_url_format")?;
     let workers = usize::from(settings.deployd.workers.get());
+    let look_every = Duration::from_secs(arguments.look_every.get());
     let terms = Terms {
         soa_dir: &arguments.soa_dir,
-        look_every: Duration::from_secs(arguments.look_every.get()),
+        look_every,
         for_each_marathon: arguments.for_each_marathon.map_or(workers, NonZeroUsize::get),
         most_stopped: arguments.most_stopped,
         is_reload,
     };
     let is_other = || read().is_some_and(|read| read != *settings);
-    let ended = lead(&deployer, &lock, terms, status, is_other, complain).await;
+    let of_chronos = jobs::Terms {
+        soa_dir: &arguments.soa_dir,
+        look_every,
+        round_every: Duration::from_secs(arguments.chronos_every.get()),
+        most_removed: arguments.most_stopped,
+        team: arguments.chronos_team.as_deref(),
+    };
+    let jobs = Box::pin(async {
+        match &settings.chronos {
+            Some(servers) => {
+                let cared = jobs::Cared { settings, cluster, servers };
+                jobs::follow(cared, &lock, of_chronos, chronos, complain).await
+            }
+            None => std::future::pending().await,
+        }
+    });
+    let ended = tokio::select! {
+        ended = Box::pin(lead(&deployer, &lock, terms, status, is_other, complain)) => ended,
+        ended = jobs => ended,
+    };
     // Whoever is next need not wait for the end of the session; it may be over already.
     let _ = lock.release().await;
     Ok(ended)

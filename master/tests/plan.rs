@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use end_to_end::{
-    Hacheck, Marathon, MesosMaster, Place, eventually,
+    Hacheck, Marathon, MesosMaster, Place, TlsFront, eventually,
     marathon::{Adopted, Behaviour, Host, Script, Settings},
     place::Ended,
     web,
@@ -68,9 +68,14 @@ impl Scene {
     }
 
     async fn id(&self) -> String {
+        self.rendered().await["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The body of the request that creates the app.
+    async fn rendered(&self) -> Value {
         let (_, out, _) = self.run(&["render", "marathon", "web.main", "-d", "soa"]).await;
         let rendered: Value = serde_json::from_str(&out).unwrap();
-        rendered["id"].as_str().unwrap().to_owned()
+        rendered["app"].clone()
     }
 }
 
@@ -87,7 +92,12 @@ async fn a_bounce_is_said_in_words_and_nothing_is_done() {
     assert!(lines[2].starts_with(&format!("  drain {OLD}.")), "{out}");
     assert!(lines[3].starts_with(&format!("  kill {OLD}.")), "{out}");
     assert!(lines[3].ends_with(" on 127.0.0.1:31000"), "{out}");
-    assert_eq!((lines[4], lines.len()), (format!("  remove /{OLD}").as_str(), 5));
+    assert_eq!(lines[4], format!("  remove /{OLD}"));
+    assert_eq!(lines[5], format!("  beside /{OLD}:"));
+    let count = "    instances: 1 -> 2 (instances in web/marathon-c1.yaml:1)";
+    assert!(
+        lines.contains(&count) && lines.contains(&"    cmd: \"run\" -> nothing (default of cmd)")
+    );
     assert!(scene.marathon.calls().iter().all(|call| call.method == "GET"));
     scene.file("soa/web/marathon-c1.yaml", "main: {instances: 0, bounce_method: gentle}\n");
     let (code, _, complaint) = scene.run(&["plan", "web.main", "-d", "soa"]).await;
@@ -142,4 +152,127 @@ async fn when_nobody_answers_for_the_tasks_nothing_is_killed() {
     let plan = scene.plan().await;
     assert_eq!(plan["drain"].as_array().unwrap().len(), 1);
     assert_eq!((&plan["kill"], &plan["remove"]), (&json!([]), &json!([])));
+}
+
+/// The origin of a difference, as `layer place`.
+fn told(plan: &Value, field: &str) -> Vec<String> {
+    let all = plan["differences"].as_array().unwrap();
+    let one = all.iter().find(|one| one["field"] == field);
+    let from = one.unwrap_or_else(|| panic!("no {field} in {all:?}"))["from"].as_array().unwrap();
+    let text = |from: &Value| match (&from["file"], &from["line"], &from["key"]) {
+        (Value::String(file), line, _) => format!("{} {file}:{line}", from["layer"]),
+        (_, _, Value::String(key)) => format!("{} {key}", from["layer"]),
+        _ => from["layer"].to_string(),
+    };
+    from.iter().map(text).map(|text| text.replace('"', "")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_field_that_differs_is_told_with_where_its_value_comes_from() {
+    let scene = Scene::new("").await;
+    scene.file(
+        "soa/web/marathon-c1.yaml",
+        "main:\n  instances: 1\n  cpus: 0.5\n  env:\n    A: b\n  drain_method: noop\n",
+    );
+    scene.file("soa/web/smartstack.yaml", "main:\n  proxy_port: 20001\n  healthcheck_uri: /h\n");
+    let body = scene.rendered().await;
+    scene.marathon.change(|machine| machine.adopt(&body.to_string(), &[])).unwrap();
+    let plan = scene.plan().await;
+    assert_eq!((&plan["differences"], &plan["exists"]), (&json!([]), &json!(true)), "{plan:#}");
+
+    scene.file(
+        "soa/web/marathon-c1.yaml",
+        "main:\n  instances: 1\n  cpus: 1\n  env:\n    B: b\n  drain_method: noop\n  healthcheck_mode: tcp\n",
+    );
+    scene.file(
+        "soa/web/service.yaml",
+        "mem: 2048\nextra_volumes:\n- {containerPath: /d, hostPath: /e, mode: RO}\n",
+    );
+    let v1 = r#"{"v1": {"web:paasta-c1.main": {
+        "docker_image": "services-web:paasta-fedcba"}}}"#;
+    scene.file("soa/web/deployments.json", v1);
+    let plan = scene.plan().await;
+    assert_eq!(plan["beside"], json!(format!("/{}", body["id"].as_str().unwrap())));
+    for (field, from) in [
+        ("cpus", &["instance web/marathon-c1.yaml:3"][..]),
+        ("mem", &["service web/service.yaml:1"]),
+        ("container.docker.parameters[memory-swap]", &["service web/service.yaml:1"]),
+        ("container.docker.parameters[cpu-quota]", &["instance web/marathon-c1.yaml:3"]),
+        (
+            "container.docker.image",
+            &["deployments web/deployments.json:2", "system docker_registry"],
+        ),
+        ("container.volumes[/d].hostPath", &["service web/service.yaml:2", "system volumes"]),
+        ("env.B", &["instance web/marathon-c1.yaml:5"]),
+        ("env.A", &["default env"]),
+        ("env.PAASTA_DOCKER_IMAGE", &["deployments web/deployments.json:2"]),
+        ("healthChecks[0].protocol", &["instance web/marathon-c1.yaml:7"]),
+    ] {
+        assert_eq!(told(&plan, field), from, "{field}");
+    }
+    let env = plan["differences"].as_array().unwrap().iter().find(|one| one["field"] == "env.A");
+    assert_eq!((&env.unwrap()["is"], &env.unwrap()["to_be"]), (&json!("b"), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bounce_that_is_forced_is_told_and_an_app_that_is_new_has_all_its_fields() {
+    let scene = Scene::new("{instances: 2, drain_method: noop}").await;
+    let plan = scene.plan().await;
+    assert_eq!(plan["beside"], Value::Null);
+    let all = plan["differences"].as_array().unwrap();
+    assert!(
+        all.iter().all(|one| one["is"].is_null() && !one["from"].as_array().unwrap().is_empty())
+    );
+    assert_eq!(told(&plan, "cpus"), ["default cpus"]);
+    assert_eq!(told(&plan, "constraints"), ["default constraints"]);
+    assert_eq!(told(&plan, "env.PAASTA_SERVICE"), ["computed"]);
+
+    let body = scene.rendered().await;
+    scene.marathon.change(|machine| machine.adopt(&body.to_string(), &[])).unwrap();
+    let v1 = json!({"v1": {"web:paasta-c1.main": {
+        "docker_image": "services-web:paasta-0123456789abcdef", "force_bounce": "20181224"}}});
+    scene.file("soa/web/deployments.json", &v1.to_string());
+    let plan = scene.plan().await;
+    assert_eq!(plan["differences"].as_array().unwrap().len(), 1, "{plan:#}");
+    assert_eq!(told(&plan, "config_hash"), ["deployments web/deployments.json:1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_https_a_server_has_to_prove_its_name() {
+    let scene = Scene::new("{instances: 1, drain_method: noop}").await;
+    let marathon = TlsFront::of(scene.marathon.port()).await.unwrap();
+    let mesos: std::net::SocketAddr = scene.mesos.leader().parse().unwrap();
+    let mesos = TlsFront::of(mesos.port()).await.unwrap();
+    let configure = |name: &str| {
+        let url = format!("https://{name}:{}", marathon.port.number);
+        let master = format!("localhost:{}", mesos.port.number);
+        let config = json!({"profile": "p", "p": {"master": master, "scheme": "https"}});
+        scene.file("mesos.json", &config.to_string());
+        let servers = json!({"marathon_servers": [{"url": [url], "user": "u", "password": "p"}]});
+        scene.file("etc/servers.json", &servers.to_string());
+        url
+    };
+    let program = env!("CARGO_BIN_EXE_paasta-master");
+    let words = ["plan", "web.main", "-d", "soa"];
+    // Two authorities in one file, as hosts have them.
+    let both = [&marathon, &mesos].map(|front| std::fs::read_to_string(front.authority()).unwrap());
+    scene.file("both.pem", &both.concat());
+    let (known, foreign) = (scene.place.path().join("both.pem"), mesos.authority());
+    configure("localhost");
+    let trusting = [("SSL_CERT_FILE", known.as_path())];
+    let (code, out, complaint) = scene.place.run_with(&trusting, program, &words).await.unwrap();
+    assert_eq!((code, complaint.as_str()), (0, ""));
+    assert!(out.contains(" is not created yet\n"), "{out}");
+    let calls = scene.marathon.calls();
+    assert!(!calls.is_empty());
+
+    let foreign = [("SSL_CERT_FILE", foreign.as_path())];
+    for (name, variables) in [("localhost", &foreign), ("127.0.0.1", &trusting)] {
+        let url = configure(name);
+        let (code, _, complaint) = scene.place.run_with(variables, program, &words).await.unwrap();
+        assert_eq!((code, complaint.lines().count()), (1, 1), "{complaint}");
+        let said = format!("error: no TLS with {url}/v2/apps?embed=app.tasks: ");
+        assert!(complaint.starts_with(&said), "{complaint}");
+    }
+    assert_eq!(scene.marathon.calls(), calls, "nothing is said to a server that is not known");
 }

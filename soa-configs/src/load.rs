@@ -11,8 +11,12 @@ use crate::{
 };
 
 mod deployments;
+mod origin;
 
-pub use self::deployments::{Control, Deployment, DesiredState};
+pub use self::{
+    deployments::{Control, Deployment, DesiredState},
+    origin::{Layer, Origin},
+};
 
 /// Which file an instance stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +112,16 @@ fn known<'d>(files: &'d ServiceDocuments, name: &str) -> Result<Option<&'d Docum
     }
 }
 
+/// Keys of the general configuration, and the files that they are.
+const OWN_FILES: [(&str, &str); 6] = [
+    ("lb_extras", "lb.yaml"),
+    ("monitoring", "monitoring.yaml"),
+    ("deploy", "deploy.yaml"),
+    ("data", "data.yaml"),
+    ("smartstack", "smartstack.yaml"),
+    ("dependencies", "dependencies.yaml"),
+];
+
 /// The general configuration of a service: its files by name, and over them every key of
 /// `service.yaml`, whole.
 ///
@@ -119,14 +133,7 @@ pub fn general(files: &ServiceDocuments) -> Result<Map, LoadError> {
     let port = text("port").and_then(|port| port.trim().parse::<i64>().ok());
     general.set("port", Node::made(port.map_or(Value::Null, Value::from)));
     general.set("vip", Node::made(text("vip").map_or(Value::Null, Value::from)));
-    for (key, file) in [
-        ("lb_extras", "lb.yaml"),
-        ("monitoring", "monitoring.yaml"),
-        ("deploy", "deploy.yaml"),
-        ("data", "data.yaml"),
-        ("smartstack", "smartstack.yaml"),
-        ("dependencies", "dependencies.yaml"),
-    ] {
+    for (key, file) in OWN_FILES {
         general.set(key, content(files, file)?);
     }
     let service = content(files, "service.yaml")?;

@@ -1,6 +1,7 @@
 //! The real servers that tests run against, and what can go wrong between us and them.
 
 pub mod by_hand;
+mod certificates;
 pub mod chronos;
 pub mod crowd;
 pub mod docker;
@@ -23,6 +24,7 @@ pub mod relay;
 pub mod scene;
 pub mod script;
 pub mod service_manager;
+pub mod tls_front;
 pub mod traffic;
 pub mod wait;
 pub mod web;
@@ -45,6 +47,7 @@ pub use process::LocalProcess;
 pub use relay::Relay;
 pub use scene::Scene;
 pub use service_manager::ServiceManager;
+pub use tls_front::TlsFront;
 pub use traffic::Traffic;
 pub use wait::eventually;
 pub use znodes::Deletions;

@@ -46,8 +46,22 @@ impl Place {
     /// # Errors
     /// When it does not start, was killed, takes a minute, or says what is no text.
     pub async fn run(&self, program: impl Into<PathBuf>, words: &[&str]) -> io::Result<Ended> {
+        self.run_with(&[], program, words).await
+    }
+
+    /// The same, with variables of the environment.
+    ///
+    /// # Errors
+    /// See [`Self::run`].
+    pub async fn run_with(
+        &self,
+        variables: &[(&str, &Path)],
+        program: impl Into<PathBuf>,
+        words: &[&str],
+    ) -> io::Result<Ended> {
         let mut command = Command::new(program.into());
         command.current_dir(self.path()).env("PAASTA_SYSTEM_CONFIG_DIR", "etc");
+        command.envs(variables.iter().copied());
         command.args(words).kill_on_drop(true);
         #[expect(clippy::disallowed_methods, reason = "this is the timeout with kill_on_drop")]
         let output = time::timeout(PATIENCE, command.output()).await??;

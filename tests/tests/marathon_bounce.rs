@@ -297,6 +297,26 @@ async fn whatever_marathon_answers_the_old_version_serves_until_the_new_one_does
     unharmed(traffic).await
 }
 
+/// What changes something hangs: a pass waits for half a minute and gives up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_marathon_hangs_the_old_version_serves() -> Result {
+    let scene = Scene::serving(3).await?;
+    let traffic = Traffic::on(scene.proxy);
+    scene.want("1111111111111111")?;
+    for path in ["/v2/apps", "/v2/tasks/delete"] {
+        scene.marathon.fault(Fault::new("POST", path, Harm::Hang));
+        let (code, complaints) = eventually("a call hangs", async || {
+            let said = scene.pass().await.map_err(|error| error.to_string())?;
+            if said.0 == Some(0) { Err("nothing hangs".to_owned()) } else { Ok(said) }
+        })
+        .await;
+        assert_eq!((code, complaints.lines().count()), (Some(1), 1), "{complaints}");
+        assert!(complaints.contains("does not answer within 30s"), "{complaints}");
+    }
+    scene.until_deployed().await?;
+    unharmed(traffic).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_that_never_gets_healthy_takes_nobodys_place() -> Result {
     let scene = Scene::serving(3).await?;

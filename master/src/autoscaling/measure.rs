@@ -108,11 +108,11 @@ fn mean(numbers: &[f64]) -> Option<f64> {
 pub struct CpuTimes(BTreeMap<String, f64>);
 
 impl CpuTimes {
-    /// Asks the agents of all these tasks. Whom nobody knows is left out.
-    pub async fn ask(tasks: &[&Task]) -> Self {
+    /// Asks the agents of all these tasks by `http` or `https`. Whom nobody knows is left out.
+    pub async fn ask(tasks: &[&Task], scheme: &str) -> Self {
         let hosts: BTreeSet<&str> = tasks.iter().map(|task| task.host.as_str()).collect();
         let asked = stream::iter(hosts).map(async |host| {
-            let url = format!("http://{host}:{AGENT_PORT}/monitor/statistics.json");
+            let url = format!("{scheme}://{host}:{AGENT_PORT}/monitor/statistics.json");
             let said = ask(&url, OF_AGENTS, MOST_OF_AGENTS).await.ok().flatten();
             said.and_then(|said| serde_json::from_value(said).ok()).unwrap_or_default()
         });

@@ -3,13 +3,17 @@
 //! For whoever has a look at soa-configs in hand, be it a command or a daemon. A pass that is dropped on the way
 //! has done so far what it has done, and the next one goes on from there; its events are lost.
 
+mod check;
 mod clean_up;
 mod deploy;
+mod round;
 mod trust;
 
 pub use self::{
+    check::Checked,
     clean_up::{Allowed, Cleaned},
     deploy::{Deployed, Written},
+    round::Round,
 };
 use super::{
     Listed,

@@ -15,6 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time};
 
+use super::jobs;
+
 /// Connections at once; others wait.
 const CONNECTIONS: usize = 64;
 /// For one connection.
@@ -38,24 +40,57 @@ pub struct Status {
     pub complaints: BTreeMap<String, Vec<String>>,
 }
 
-impl Status {
+/// Both snapshots.
+#[derive(Serialize)]
+struct Shown<'s> {
+    #[serde(flatten)]
+    status: &'s Status,
+    /// Null: there is no Chronos here, or another master looks after it.
+    chronos: Option<&'s jobs::Status>,
+}
+
+/// Where snapshots come from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    pub status: watch::Receiver<Arc<Status>>,
+    pub chronos: watch::Receiver<Option<Arc<jobs::Status>>>,
+}
+
+impl Shown<'_> {
     fn metrics(&self) -> String {
-        let held = u8::from(self.held.is_some());
-        let leads = u8::from(self.leads);
-        let lines = [
-            ("leads", "gauge", leads.to_string()),
-            ("instances", "gauge", self.instances.to_string()),
-            ("waiting", "gauge", self.waiting.to_string()),
-            ("under_way", "gauge", self.under_way.len().to_string()),
-            ("held", "gauge", held.to_string()),
-            ("faulty", "gauge", self.complaints.len().to_string()),
-            ("passes_total", "counter", self.passes.to_string()),
-            ("failures_total", "counter", self.failures.to_string()),
-        ];
-        let line = |(name, kind, value): (&str, &str, String)| {
-            format!("# TYPE paasta_master_{name} {kind}\npaasta_master_{name} {value}\n")
-        };
-        lines.into_iter().map(line).collect()
+        let chronos = self.chronos.map(|chronos| {
+            [
+                ("chronos_jobs", "gauge", chronos.jobs as u64),
+                ("chronos_complaints", "gauge", chronos.complaints.len() as u64),
+                ("chronos_rounds_total", "counter", chronos.rounds),
+                ("chronos_failures_total", "counter", chronos.failures),
+                ("chronos_written_total", "counter", chronos.written),
+                ("chronos_removed_total", "counter", chronos.removed),
+            ]
+        });
+        let own = self.status.metrics();
+        own.into_iter().chain(chronos.into_iter().flatten()).map(line).collect()
+    }
+}
+
+type Metric = (&'static str, &'static str, u64);
+
+fn line((name, kind, value): Metric) -> String {
+    format!("# TYPE paasta_master_{name} {kind}\npaasta_master_{name} {value}\n")
+}
+
+impl Status {
+    fn metrics(&self) -> [Metric; 8] {
+        [
+            ("leads", "gauge", self.leads.into()),
+            ("instances", "gauge", self.instances as u64),
+            ("waiting", "gauge", self.waiting as u64),
+            ("under_way", "gauge", self.under_way.len() as u64),
+            ("held", "gauge", self.held.is_some().into()),
+            ("faulty", "gauge", self.complaints.len() as u64),
+            ("passes_total", "counter", self.passes),
+            ("failures_total", "counter", self.failures),
+        ]
     }
 }
 
@@ -63,10 +98,7 @@ impl Status {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve(
-    address: SocketAddr,
-    status: watch::Receiver<Arc<Status>>,
-) -> std::io::Result<Infallible> {
+pub async fn serve(address: SocketAddr, sources: Sources) -> std::io::Result<Infallible> {
     let listener = TcpListener::bind(address).await?;
     let mut connections = JoinSet::new();
     loop {
@@ -79,10 +111,12 @@ pub async fn serve(
             time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let status = status.clone();
+        let sources = sources.clone();
         let respond = service_fn(move |request: Request<Incoming>| {
-            let status = Arc::clone(&status.borrow());
-            async move { Ok::<_, Infallible>(answer(&request, &status)) }
+            let status = Arc::clone(&sources.status.borrow());
+            let chronos = sources.chronos.borrow().clone();
+            let shown = Shown { status: &status, chronos: chronos.as_deref() };
+            std::future::ready(Ok::<_, Infallible>(answer(&request, &shown)))
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -91,14 +125,14 @@ pub async fn serve(
     }
 }
 
-fn answer(request: &Request<Incoming>, status: &Status) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, shown: &Shown<'_>) -> Response<Full<Bytes>> {
     let (code, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/status.json") => {
-            let text = serde_json::to_string(status).unwrap_or_default();
+            let text = serde_json::to_string(shown).unwrap_or_default();
             (StatusCode::OK, "application/json", text)
         }
         (&Method::GET, "/metrics") => {
-            (StatusCode::OK, "text/plain; version=0.0.4", status.metrics())
+            (StatusCode::OK, "text/plain; version=0.0.4", shown.metrics())
         }
         (_, "/status.json" | "/metrics") => {
             (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET only\n".to_owned())

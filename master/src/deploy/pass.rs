@@ -20,7 +20,7 @@ use crate::{
     http::Failure,
     lock,
     marathon::{self, Shards, removal::Stays, running::RunningApp},
-    mesos,
+    mesos::{self, Mesos},
     scaled::Counts,
     step::{Facts, Seen, Step, next},
     url_format::InvalidFormat,
@@ -40,7 +40,7 @@ impl Emptied {
     /// Asks Mesos.
     pub async fn ask(settings: &Settings) -> Self {
         let asked = async {
-            let leader = mesos::leader(&settings.mesos_config_path).await?;
+            let leader = Mesos::read(&settings.mesos_config_path)?.leader().await?;
             mesos::draining_hosts(&leader).await
         };
         match asked.await {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
+use serde_json::Value;
 use soa_configs::{ids::JobId, marathon::ConfigError};
 
 use super::{proxies::Proxies, wanted::Wanted};
@@ -57,6 +58,28 @@ pub async fn all_apps(shards: &Shards<'_>) -> Result<Vec<RunningApp>, marathon::
     let asked = stream::iter(shards.all()).map(|server| Marathon(server).running());
     let listed: Vec<Vec<RunningApp>> = asked.buffered(AT_ONCE).try_collect().await?;
     Ok(listed.into_iter().enumerate().flat_map(numbered).collect())
+}
+
+/// The app that the wanted one is compared with, as Marathon has it: the one that is to be, else the newest of
+/// the others. `None`: there is none.
+///
+/// # Errors
+/// When one of the groups of servers does not answer.
+pub async fn definition(
+    shards: &Shards<'_>,
+    apps: &Apps,
+) -> Result<Option<Value>, marathon::Error> {
+    let candidates = match &apps.new {
+        Some(new) => std::slice::from_ref(new),
+        None => &apps.old,
+    };
+    let asked = stream::iter(candidates).map(async |app| match shards.all().get(app.shard) {
+        Some(server) => Marathon(server).definition(&app.id).await,
+        None => Ok(None),
+    });
+    let found: Vec<Option<Value>> = asked.buffered(AT_ONCE).try_collect().await?;
+    let version = |app: &Value| app.get("version").and_then(Value::as_str).map(str::to_owned);
+    Ok(found.into_iter().flatten().max_by_key(version))
 }
 
 fn numbered((shard, apps): (usize, Vec<RunningApp>)) -> impl Iterator<Item = RunningApp> {

@@ -39,6 +39,8 @@ pub struct Wanted {
     pub method: bounce::Method,
     pub draining: drain::Method,
     pub owner: Owner,
+    /// What the autoscaler wrote last.
+    pub scaled: Option<i64>,
     /// The place of its group of servers.
     pub shard: usize,
 }
@@ -121,7 +123,7 @@ impl Wanted {
         };
         let count = count.parse().map_err(|_| no_count())?;
         let shard = shards.current(&instance, &config)?;
-        Ok(Self { instance, config, app, body, count, method, draining, owner, shard })
+        Ok(Self { instance, config, app, body, count, method, draining, owner, scaled, shard })
     }
 
     /// What it says of its events.

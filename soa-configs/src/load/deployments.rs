@@ -68,16 +68,22 @@ impl Deployment {
     /// When the file is missing or broken, or has no first version.
     pub fn v1(files: &ServiceDocuments, instance: &Instance) -> Result<Self, LoadError> {
         let all = part(files, "v1")?;
-        let default = format!("{}.{}", instance.cluster, instance.instance);
-        let branch = instance.merged.get("branch").map_or(default, shown);
         let empty = Map::default();
-        let key = format!("{}:paasta-{branch}", instance.service);
+        let key = Self::v1_key(instance);
         let entry = all.get(&key).and_then(Node::as_map).unwrap_or(&empty);
         Ok(Self {
             docker_image: text(entry, "docker_image").unwrap_or_default(),
             git_sha: None,
             control: control(entry),
         })
+    }
+
+    /// The key of an instance in the first version.
+    #[must_use]
+    pub fn v1_key(instance: &Instance) -> String {
+        let default = format!("{}.{}", instance.cluster, instance.instance);
+        let branch = instance.merged.get("branch").map_or(default, shown);
+        format!("{}:paasta-{branch}", instance.service)
     }
 
     /// By the second version, which adhoc instances use.

@@ -124,3 +124,30 @@ fn a_deployment_is_read_from_either_version() {
     let files = without.service("web").unwrap();
     assert!(matches!(Deployment::v1(files, &load("main")), Err(LoadError::NoDeployments(_))));
 }
+
+#[test]
+fn the_strongest_file_that_says_something_is_named_with_the_line() {
+    let (_dir, documents) = soa(&[
+        ("marathon-c1.yaml", "_t: &t\n  cpus: 1\nmain:\n  <<: *t\n  env:\n    A: b\n"),
+        ("service.yaml", "mem: 5\ncpus: 2\nenv: {C: d}\n"),
+        ("smartstack.yaml", "main:\n  mode: tcp\n"),
+        ("deployments.json", "{\"v1\": {\"web:paasta-c1.main\":\n {\"docker_image\": \"x\"}}}"),
+    ]);
+    let files = documents.service("web").unwrap();
+    let cluster = "c1".parse().unwrap();
+    let instance = instance(files, Kind::Marathon, "web", "main", &cluster).unwrap();
+    let told = |key: &[&str]| {
+        let origin = Origin::of(files, &instance, key);
+        origin.map(|origin| format!("{} {origin}", origin.layer.as_str()))
+    };
+    assert_eq!(told(&["cpus"]).unwrap(), "instance web/marathon-c1.yaml:2");
+    assert_eq!(told(&["env", "A"]).unwrap(), "instance web/marathon-c1.yaml:6");
+    assert_eq!(told(&["env", "C"]).unwrap(), "service web/service.yaml:3");
+    assert_eq!(told(&["mem"]).unwrap(), "service web/service.yaml:1");
+    assert_eq!(told(&["smartstack", "main", "mode"]).unwrap(), "general web/smartstack.yaml:2");
+    assert_eq!(told(&["smartstack", "other", "mode"]), None);
+    assert_eq!(told(&["disk"]), None);
+    let image = Origin::of_deployment(files, &instance, "docker_image").unwrap();
+    assert_eq!(image.to_string(), "web/deployments.json:2");
+    assert_eq!(Origin::of_deployment(files, &instance, "force_bounce"), None);
+}

@@ -56,7 +56,8 @@ impl<'p> Pass<'p> {
         cleaned
     }
 
-    async fn clean(
+    /// The same beside what Chronos has.
+    pub(super) async fn clean(
         self,
         listed: &[Listed],
         allowed: Allowed,

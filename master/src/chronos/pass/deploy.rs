@@ -8,6 +8,7 @@ use soa_configs::{json, yaml::Node};
 use super::{Pass, told, trust::Trust};
 use crate::chronos::{
     JobName, Listed,
+    soa::Wanted,
     sync::{self, Done, Plan},
     telling::Telling,
 };
@@ -41,23 +42,27 @@ impl<'p> Pass<'p> {
     pub async fn deploy(self, names: impl IntoIterator<Item = JobName>, now: &Zoned) -> Deployed {
         let mut telling = self.telling();
         let wanted = self.soa.make(names, now);
-        let mut deployed = Deployed { is_fine: true, ..Deployed::default() };
         // What makes no job needs no Chronos.
-        let listed = if wanted.jobs.is_empty() {
-            Vec::new()
-        } else {
-            match self.list(&mut telling).await {
-                Ok(listed) => listed,
-                Err(error) => {
-                    deployed.is_fine = false;
-                    deployed.complaints.push(told(error));
-                    self.finish(telling, &mut deployed.complaints).await;
-                    return deployed;
-                }
-            }
+        let listed =
+            if wanted.jobs.is_empty() { Ok(Vec::new()) } else { self.list(&mut telling).await };
+        let mut deployed = match listed {
+            Ok(listed) => self.deploy_beside(wanted, &listed, &mut telling).await,
+            Err(error) => Deployed { complaints: vec![told(error)], ..Deployed::default() },
         };
-        let plan = sync::plan(&wanted.jobs, &listed);
-        deployed.jobs = self.carry_out(&plan, &listed, &mut telling).await;
+        self.finish(telling, &mut deployed.complaints).await;
+        deployed
+    }
+
+    /// The same beside what Chronos has.
+    pub(super) async fn deploy_beside(
+        self,
+        wanted: Wanted,
+        listed: &[Listed],
+        telling: &mut Telling<'p>,
+    ) -> Deployed {
+        let mut deployed = Deployed { is_fine: true, ..Deployed::default() };
+        let plan = sync::plan(&wanted.jobs, listed);
+        deployed.jobs = self.carry_out(&plan, listed, telling).await;
         let writes = plan.writes.iter().map(|write| {
             let (name, is_new) = (write.job.name.clone(), write.past.is_none());
             Written { name, is_new }
@@ -66,8 +71,7 @@ impl<'p> Pass<'p> {
         deployed.written = writes.filter(is_written).collect();
         let unmade = wanted.unmade.into_iter().map(|(name, error)| (name, Done::NotMade(error)));
         deployed.jobs.extend(unmade);
-        self.announce(&mut deployed, &mut telling);
-        self.finish(telling, &mut deployed.complaints).await;
+        self.announce(&mut deployed, telling);
         deployed
     }
 

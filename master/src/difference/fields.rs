@@ -1,0 +1,191 @@
+//! Two definitions of an app, field by field. What Marathon adds by itself is no difference.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+/// One field of both.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// As `container.docker.image`. Items of lists are named by what tells them apart:
+    /// `container.docker.parameters[memory-swap]`, `container.volumes[/nail]`, `healthChecks[0].path`.
+    pub path: String,
+    /// `None`: it is not there.
+    pub is: Option<Value>,
+    /// `None`: it is not to be there.
+    pub to_be: Option<Value>,
+}
+
+impl Field {
+    /// A new app follows when it changes; others are changed in place, or wait for the next app.
+    pub(super) fn is_hashed(&self) -> bool {
+        !matches!(self.path.as_str(), "instances" | "backoffSeconds")
+    }
+}
+
+/// Those that we send always or not at all, so that they are gone when they are not sent. Of others Marathon
+/// has values of its own.
+const OURS: [&str; 8] = [
+    "acceptedResourceRoles",
+    "args",
+    "cmd",
+    "constraints",
+    "container.docker.parameters[",
+    "container.volumes[",
+    "env.",
+    "healthChecks[",
+];
+/// Marathon gives a port where none is meant.
+const ANY_PORT: &str = "portDefinitions[";
+
+/// The fields that differ, by name. Both are objects as Marathon has them; else they have no fields.
+#[must_use]
+pub fn compare(found: &Value, wanted: &Value) -> Vec<Field> {
+    let (mut is, mut to_be) = (BTreeMap::new(), BTreeMap::new());
+    leaves("", found, &mut is);
+    leaves("", wanted, &mut to_be);
+    to_be.remove("id");
+    let mut fields: Vec<Field> = Vec::new();
+    for (path, value) in &to_be {
+        let found = is.get(path);
+        let is_any = path.starts_with(ANY_PORT) && is_zero(value) && found.is_some();
+        if !is_any && found.is_none_or(|found| !are_equal(found, value)) {
+            let (path, is, to_be) = (path.clone(), found.cloned(), Some(value.clone()));
+            fields.push(Field { path, is, to_be });
+        }
+    }
+    for (path, value) in is {
+        let item = path.rfind(']').map_or(path.as_str(), |end| &path[..=end]);
+        let is_ours = OURS.iter().any(|ours| path.starts_with(ours));
+        let is_sent = to_be.range(item.to_owned()..).next().is_some_and(|(to_be, _)| {
+            to_be.strip_prefix(item).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        });
+        // The default, which some versions of Marathon write out.
+        let is_default = path == "acceptedResourceRoles" && value == serde_json::json!(["*"]);
+        if is_ours && !is_sent && !is_default {
+            fields.push(Field { path, is: Some(value), to_be: None });
+        }
+    }
+    fields.sort_by(|a, b| a.path.cmp(&b.path));
+    fields
+}
+
+fn is_zero(value: &Value) -> bool {
+    value.as_f64() == Some(0.0)
+}
+
+/// Marathon writes `1` where `1.0` was sent, or the other way round.
+fn are_equal(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a.total_cmp(&b).is_eq(),
+        _ => a == b,
+    }
+}
+
+/// Everything that is not empty, by its path. Lists of plain values are one.
+fn leaves(path: &str, value: &Value, leaves_: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Null => {}
+        Value::Object(map) => {
+            for (name, value) in map {
+                let dot = if path.is_empty() { "" } else { "." };
+                leaves(&format!("{path}{dot}{name}"), value, leaves_);
+            }
+        }
+        Value::Array(list) if list.is_empty() => {}
+        Value::Array(list) => match list.iter().map(Value::as_object).collect::<Option<Vec<_>>>() {
+            Some(items) => in_list(path, &items, leaves_),
+            None => drop(leaves_.insert(path.to_owned(), value.clone())),
+        },
+        _ => drop(leaves_.insert(path.to_owned(), value.clone())),
+    }
+}
+
+fn in_list(path: &str, items: &[&Map<String, Value>], leaves_: &mut BTreeMap<String, Value>) {
+    for (at, item) in items.iter().enumerate() {
+        let text = |name| item.get(name).and_then(Value::as_str);
+        if let (Some(key), Some(value)) = (text("key"), item.get("value")) {
+            let values = leaves_.entry(format!("{path}[{key}]"));
+            let values = values.or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(values) = values {
+                values.push(value.clone());
+            }
+            continue;
+        }
+        let name = text("containerPath").map_or_else(|| at.to_string(), str::to_owned);
+        for (key, value) in *item {
+            leaves(&format!("{path}[{name}].{key}"), value, leaves_);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(found: &Value, wanted: &Value) -> Vec<String> {
+        let text = |value: Option<Value>| value.map_or("-".to_owned(), |value| value.to_string());
+        let fields = compare(found, wanted).into_iter();
+        fields.map(|f| format!("{} {} {}", f.path, text(f.is), text(f.to_be))).collect()
+    }
+
+    #[test]
+    fn what_marathon_adds_is_no_difference() {
+        let wanted = json!({
+            "id": "web.main.git2.config2", "cpus": 1, "env": {"A": "b", "E": ""},
+            "requirePorts": false, "portDefinitions": [{"port": 0, "protocol": "tcp"}],
+            "container": {"docker": {"image": "i"}, "volumes": [{"containerPath": "/n", "mode": "RO"}]},
+            "healthChecks": [{"path": "/", "intervalSeconds": 10}],
+        });
+        let found = json!({
+            "id": "/web.main.git1.config1", "cpus": 1.0, "env": {"A": "b", "E": ""}, "user": null,
+            "requirePorts": false, "acceptedResourceRoles": ["*"], "labels": {}, "version": "2018",
+            "portDefinitions": [{"port": 10_005, "protocol": "tcp", "labels": {}}],
+            "container": {
+                "type": "DOCKER", "docker": {"image": "i", "parameters": []},
+                "volumes": [{"containerPath": "/n", "mode": "RO", "external": null, "x": 1}],
+            },
+            "healthChecks": [{"path": "/", "intervalSeconds": 10, "ignoreHttp1xx": false}],
+        });
+        assert_eq!(told(&found, &wanted), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_comes_changes_and_goes_is_told_by_name() {
+        let parameter = |key: &str, value: &str| json!({"key": key, "value": value});
+        let wanted = json!({
+            "cpus": 2, "env": {"A": "c", "N": "n"}, "constraints": [["pool", "LIKE", "a"]],
+            "container": {"docker": {"parameters": [
+                parameter("ulimit", "a=1"), parameter("ulimit", "b=1"), parameter("cap-add", "X"),
+            ]}},
+        });
+        let found = json!({
+            "cpus": 1.0, "env": {"A": "b", "G": "g"}, "cmd": "run",
+            "constraints": [["pool", "LIKE", "b"]],
+            "container": {
+                "docker": {"parameters": [parameter("ulimit", "a=1"), parameter("memory", "1m")]},
+                "volumes": [{"containerPath": "/n", "hostPath": "/h"}],
+            },
+            "healthChecks": [{"path": "/"}],
+        });
+        assert_eq!(
+            told(&found, &wanted),
+            [
+                "cmd \"run\" -",
+                "constraints [[\"pool\",\"LIKE\",\"b\"]] [[\"pool\",\"LIKE\",\"a\"]]",
+                "container.docker.parameters[cap-add] - [\"X\"]",
+                "container.docker.parameters[memory] [\"1m\"] -",
+                "container.docker.parameters[ulimit] [\"a=1\"] [\"a=1\",\"b=1\"]",
+                "container.volumes[/n].containerPath \"/n\" -",
+                "container.volumes[/n].hostPath \"/h\" -",
+                "cpus 1.0 2",
+                "env.A \"b\" \"c\"",
+                "env.G \"g\" -",
+                "env.N - \"n\"",
+                "healthChecks[0].path \"/\" -",
+            ]
+        );
+    }
+}
