@@ -69,7 +69,7 @@ impl Error {
     /// nobody leads, and so does one that stumbles over a single job.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if status.is_server_error())
+        matches!(self, Self::Refused { status, .. } if status.is_server_error() || status.is_success())
     }
 }
 
@@ -212,6 +212,7 @@ impl Chronos {
     /// Returns its URL, too.
     async fn ask(&self, method: Method, path: &str, body: &str) -> Result<(String, Bytes), Error> {
         let mut last = Error::Gone(Failure::Url(String::new()));
+        let is_question = method == Method::GET;
         let first = self.first.load(Ordering::Relaxed);
         for place in (0..self.servers.len()).map(|step| (first + step) % self.servers.len()) {
             let Some(server) = self.servers.get(place) else { continue };
@@ -219,8 +220,13 @@ impl Chronos {
             let (method, login) = (method.clone(), Some(self.login.as_str()));
             let (patience, most) = (self.patience, MOST_BYTES);
             let question = Question { method, url: &url, login, body, patience, most };
+            // A change that was made is answered with 204: a server that fails to hand it on may say 200 and
+            // nothing.
+            let is_told = |status, body: &Bytes| {
+                is_question || status == StatusCode::NO_CONTENT || !body.is_empty()
+            };
             match http::ask(question).await {
-                Ok((status, body)) if status.is_success() => {
+                Ok((status, body)) if status.is_success() && is_told(status, &body) => {
                     self.first.store(place, Ordering::Relaxed);
                     return Ok((server.clone(), body));
                 }

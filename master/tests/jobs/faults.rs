@@ -46,6 +46,18 @@ async fn one_job_that_chronos_cannot_take_holds_up_only_its_children() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_says_nothing_is_no_success() {
+    let scene = Scene::new().await;
+    scene.service("batch", &twenty());
+    scene.chronos.fault(Fault::status_of_job("PUT", "batch j09", 200, ""));
+    let (code, out, complaint) = scene.run("deploy", &[]).await;
+    assert_eq!((code, out.lines().count()), (1, 19));
+    assert!(complaint.ends_with(" answers 200 OK: no reason given\n"), "{complaint}");
+    assert_eq!(complaint.lines().count(), 1);
+    converges(&scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chronos_that_dies_half_way_is_told_in_one_line_and_one_event() {
     let scene = Scene::new().await;
     scene.service("batch", &twenty());
