@@ -9,11 +9,9 @@ pub mod daemon;
 pub mod deploy;
 pub mod deployments;
 pub mod drain;
-pub mod events;
 pub mod git;
 pub mod http;
 pub mod lock;
-pub mod log_line;
 pub mod marathon;
 pub mod mesos;
 pub mod replication;
@@ -22,3 +20,5 @@ pub mod step;
 pub mod url_format;
 pub mod work;
 pub mod zookeeper;
+
+pub use monitoring::{events, log_line};
