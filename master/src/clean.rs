@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Parser};
 use jiff::Timestamp;
+use monitoring::sensu::Sensu;
 use paasta_master::{
     cleanup::{Stale, stale},
     events::{Check, Event, Status},
@@ -102,13 +103,15 @@ fn clean(which: &Which, dry_run: bool, tells: bool) -> anyhow::Result<Outcome> {
     let Some(cluster) = crate::own_cluster(&settings) else { return Ok(Outcome::Usage) };
     let mut documents = Documents::new(&which.soa_dir);
     documents.refresh()?;
-    let cleaner = Cleaner { documents, settings, cluster, tells };
+    let sensu = Sensu::of(&settings);
+    let cleaner = Cleaner { documents, settings, sensu, cluster, tells };
     crate::block_on(cleaner.run(which, dry_run))
 }
 
 struct Cleaner {
     documents: Documents,
     settings: Settings,
+    sensu: Option<Sensu>,
     cluster: Cluster,
     /// What is done goes to standard output.
     tells: bool,
@@ -216,9 +219,9 @@ impl Cleaner {
                     continue;
                 }
             };
-            let (Some(event), Some(host)) = (event, &self.settings.sensu_host) else { continue };
-            if let Err(error) = event.send(host, self.settings.sensu_port).await {
-                complain(&format!("Sensu at {host} does not take {name}: {error}"));
+            let (Some(event), Some(sensu)) = (event, &self.sensu) else { continue };
+            if let Err(error) = sensu.tell(&event).await {
+                complain(&format!("{:#}", anyhow::Error::from(error)));
             }
         }
         let name = id.trim_start_matches('/');

@@ -10,11 +10,9 @@ pub mod deploy;
 pub mod deployments;
 pub mod difference;
 pub mod drain;
-pub mod events;
 pub mod git;
 pub mod http;
 pub mod lock;
-pub mod log_line;
 pub mod marathon;
 pub mod mesos;
 pub mod replication;
@@ -23,3 +21,5 @@ pub mod step;
 pub mod url_format;
 pub mod work;
 pub mod zookeeper;
+
+pub use monitoring::{events, log_line};

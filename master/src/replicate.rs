@@ -11,6 +11,7 @@ use anyhow::Context;
 use clap::{Args, Parser};
 use hyper::Method;
 use jiff::Timestamp;
+use monitoring::sensu::Sensu;
 use paasta_master::{
     events::{Check, Event},
     http::{self, Question},
@@ -102,6 +103,7 @@ fn check(soa_dir: &std::path::Path, tells: bool, sends: bool) -> anyhow::Result<
 
 struct Checker {
     settings: Settings,
+    sensu: Option<Sensu>,
     cluster: Cluster,
     /// Of HAProxy's statistics.
     url: UrlFormat,
@@ -132,8 +134,8 @@ impl Checker {
         let format = &settings.synapse_haproxy_url_format;
         let url = UrlFormat::parse(format, &[Field::Host, Field::Port])
             .context("synapse_haproxy_url_format")?;
-        let (statistics, counts) = (BTreeMap::new(), None);
-        Ok(Self { settings, cluster, url, tells, sends, tasks, agents, statistics, counts })
+        let (statistics, counts, sensu) = (BTreeMap::new(), None, Sensu::of(&settings));
+        Ok(Self { settings, sensu, cluster, url, tells, sends, tasks, agents, statistics, counts })
     }
 
     async fn all(&mut self, documents: &Documents) -> anyhow::Result<Outcome> {
@@ -279,15 +281,16 @@ impl Checker {
         let overrides = replication::overrides(files, config);
         let (cluster, overrides) = (self.cluster.as_str(), &overrides);
         let check = Check { name: &name, status: *status, output, cluster, overrides };
-        if let (Some(event), Some(host)) = (Event::of(files, check)?, &self.settings.sensu_host)
-            && let Err(error) = event.send(host, self.settings.sensu_port).await
+        if let (Some(event), Some(sensu)) = (Event::of(files, check)?, &self.sensu)
+            && let Err(error) = sensu.tell(&event).await
         {
-            complain(&format!("Sensu at {host} does not take {name}: {error}"));
+            complain(&format!("{:#}", anyhow::Error::from(error)));
         }
         let message = format!("Replication: {output}");
         let (service, own, now) = (&instance.service, &instance.instance, Timestamp::now());
         let line = LogLine::of_monitoring(cluster, service, own, &message, now);
-        line.write(self.settings.log_writer()?)?;
+        // A log that does not take a line is no reason to call the instance unseen.
+        line.tell(&self.settings).unwrap_or_else(|error| complain(&error));
         Ok(())
     }
 }

@@ -24,5 +24,7 @@ mod jobs;
 mod refused;
 #[path = "golden/replication.rs"]
 mod replication;
+#[path = "golden/sensu.rs"]
+mod sensu;
 #[path = "golden/steps.rs"]
 mod steps;

@@ -8,7 +8,7 @@ mod write;
 
 pub use self::{
     read::parse,
-    write::{Unwritable, canonical},
+    write::{Unwritable, canonical, float},
 };
 
 #[cfg(test)]

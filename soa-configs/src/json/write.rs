@@ -146,7 +146,7 @@ fn escape(out: &mut String, c: char) {
 /// A float as Python's `repr` has it: the shortest digits that are read back as the same number, with
 /// an exponent below 1e-4 and from 1e16 on.
 #[must_use]
-pub(crate) fn float(number: f64) -> String {
+pub fn float(number: f64) -> String {
     if number.is_nan() {
         return "NaN".to_owned();
     }

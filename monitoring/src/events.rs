@@ -1,20 +1,21 @@
 //! Events for Sensu's client on this host (cli-and-monitoring.md A1 to A3).
-
-use std::{io, time::Duration};
+//!
+//! Pure; [`crate::sensu`] hands them over.
 
 use serde::Serialize;
 use serde_json::Value as Json;
 use soa_configs::{
     documents::ServiceDocuments,
-    json,
+    json as python,
     yaml::{Int, Map, Node, Value},
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, time};
 
-/// For everything: nobody waits for Sensu.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::json;
 
+/// Where a check says nothing of it.
 const RUNBOOK: &str = "http://y/paasta-troubleshooting";
+/// Where it is looked up and found empty.
+const NO_RUNBOOK: &str = "Please set a runbook!";
 const TIP: &str = "Please set a `tip` field in your monitoring.yaml. Docs: \
     https://paasta.readthedocs.io/en/latest/yelpsoa_configs.html#monitoring-yaml";
 
@@ -39,7 +40,8 @@ pub struct Check<'c> {
     pub output: &'c str,
     /// `paasta-<this>` is where it comes from.
     pub cluster: &'c str,
-    /// Values that come before those of the service's files.
+    /// Values that come before those of the service's files. Runbook, interval and both times of alerts come
+    /// from here alone.
     pub overrides: &'c Map,
 }
 
@@ -51,14 +53,14 @@ pub struct Event {
     output: String,
     handler: &'static str,
     team: String,
-    runbook: String,
-    tip: String,
+    runbook: Json,
+    tip: Json,
     notification_email: Json,
-    interval: u64,
+    interval: Option<u64>,
     page: Json,
     realert_every: i64,
     dependencies: [(); 0],
-    alert_after: u64,
+    alert_after: Option<u64>,
     ticket: Json,
     project: Json,
     source: String,
@@ -71,8 +73,12 @@ pub struct Event {
 /// Why there is no event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    #[error("{0}: the name of a check has letters, digits, `_`, `.` and `-`")]
+    #[error(
+        "Name cannot contain special characters: `{0}`; letters, digits, `_`, `.` and `-` are taken"
+    )]
     Name(String),
+    #[error("Bad interval format for {found}: `{key}` is a time such as 10m or 1h30m")]
+    Time { key: &'static str, found: String },
     #[error("{key}: expected {expected}, found {found}")]
     Value { key: &'static str, expected: &'static str, found: String },
 }
@@ -84,21 +90,26 @@ impl Event {
     /// When the name or a value is none that Sensu takes.
     pub fn of(files: &ServiceDocuments, check: Check<'_>) -> Result<Option<Self>, Fault> {
         let allowed = |c: char| c.is_alphanumeric() || "_.-".contains(c);
+        let find = |key| lookup(files, check.overrides, key);
+        let value = |key| find(key).map_or(Json::Null, |node| plain(&node));
+        let Some(team) = find("team").filter(|team| !team.is_falsy()) else { return Ok(None) };
+        let Some(team) = team.as_text() else { return Err(fault("team", "a text", &team)) };
         if check.name.is_empty() || !check.name.chars().all(allowed) {
             return Err(Fault::Name(check.name.to_owned()));
         }
-        let find = |key| lookup(files, check.overrides, key);
-        let value = |key| find(key).map_or(Json::Null, |node| plain(&node));
-        let Some(team) = text(&value("team")) else { return Ok(None) };
         let own = |key| check.overrides.get(key);
         Ok(Some(Self {
             name: check.name.to_owned(),
             status: check.status as u8,
             output: check.output.to_owned(),
             handler: "default",
-            team,
-            runbook: own("runbook").and_then(Node::as_text).unwrap_or(RUNBOOK).to_owned(),
-            tip: text(&value("tip")).unwrap_or_else(|| TIP.to_owned()),
+            team: team.to_owned(),
+            runbook: match own("runbook") {
+                None => RUNBOOK.into(),
+                Some(node) if node.is_falsy() => NO_RUNBOOK.into(),
+                Some(node) => plain(node),
+            },
+            tip: find("tip").map_or_else(|| TIP.into(), |node| plain(&node)),
             notification_email: value("notification_email"),
             interval: seconds("check_every", own("check_every"), 60)?,
             page: value("page"),
@@ -114,19 +125,27 @@ impl Event {
         }))
     }
 
-    /// Hands it to Sensu's client.
+    /// The same, which Sensu itself calls a failure when no other follows within this time.
     ///
     /// # Errors
-    /// When it is not there or does not take the event in two seconds.
-    pub async fn send(&self, host: &str, port: u16) -> io::Result<()> {
-        let mut line = serde_json::to_vec(self)?;
-        line.push(b'\n');
-        let send = async {
-            let mut stream = TcpStream::connect((host, port)).await?;
-            stream.write_all(&line).await?;
-            stream.shutdown().await
-        };
-        time::timeout(PATIENCE, send).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    /// When it is no time.
+    pub fn lasting(self, ttl: &str) -> Result<Self, Fault> {
+        let ttl =
+            Some(duration(ttl).ok_or_else(|| Fault::Time { key: "ttl", found: ttl.to_owned() })?);
+        Ok(Self { ttl, ..self })
+    }
+
+    /// What it is about: `check.service.instance`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What goes over the wire: a JSON object as Python writes it, and a line feed.
+    #[must_use]
+    pub fn line(&self) -> String {
+        // Texts and numbers always have a form in JSON.
+        json::written(self).unwrap_or_default() + "\n"
     }
 }
 
@@ -156,17 +175,20 @@ pub fn of_instance(files: &ServiceDocuments, monitoring: &Map, alert_after: &str
 }
 
 fn plain(node: &Node) -> Json {
-    json::canonical(node).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    python::canonical(node)
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default()
 }
 
-fn text(value: &Json) -> Option<String> {
-    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
+/// As Python makes a whole number of it.
 fn realert_every(node: Option<&Node>) -> Result<i64, Fault> {
-    let Some(node) = node.filter(|node| !node.is_null()) else { return Ok(-1) };
+    let Some(node) = node else { return Ok(-1) };
     let number = match &node.value {
         Value::Int(Int::Small(number)) => Some(*number),
+        Value::Bool(flag) => Some(i64::from(*flag)),
+        // Of an integral float there is no checked conversion.
+        Value::Float(number) => format!("{:.0}", number.trunc()).parse().ok(),
         Value::Text(text) => text.trim().parse().ok(),
         _ => None,
     };
@@ -177,17 +199,18 @@ fn fault(key: &'static str, expected: &'static str, node: &Node) -> Fault {
     Fault::Value { key, expected, found: plain(node).to_string() }
 }
 
-/// Sequences of a number and a unit, such as `1h30m`; a plain number is of seconds.
-fn seconds(key: &'static str, node: Option<&Node>, default: u64) -> Result<u64, Fault> {
-    let Some(node) = node.filter(|node| !node.is_null()) else { return Ok(default) };
-    let read = match &node.value {
-        Value::Int(Int::Small(number)) => u64::try_from(*number).ok(),
-        Value::Text(text) => duration(text),
-        _ => None,
-    };
-    read.ok_or_else(|| fault(key, "a time such as 10m", node))
+/// `None`: null is written there, and null is sent.
+fn seconds(key: &'static str, node: Option<&Node>, default: u64) -> Result<Option<u64>, Fault> {
+    let Some(node) = node else { return Ok(Some(default)) };
+    if node.is_null() {
+        return Ok(None);
+    }
+    let read = node.as_text().and_then(duration);
+    let found = || node.as_text().map_or_else(|| plain(node).to_string(), str::to_owned);
+    read.map(Some).ok_or_else(|| Fault::Time { key, found: found() })
 }
 
+/// Sequences of a number and a unit, such as `1h30m`.
 fn duration(text: &str) -> Option<u64> {
     let (mut total, mut rest) = (0_u64, text);
     while !rest.is_empty() {
@@ -235,8 +258,60 @@ mod tests {
             cluster: "c1",
             overrides,
         };
-        assert_eq!(Event::of(&files, check("a.b-c_d", &none)), Ok(None));
+        assert_eq!(Event::of(&files, check("a b", &none)), Ok(None));
         assert!(Event::of(&files, check("a.b-c_d", &overrides)).unwrap().is_some());
         assert!(Event::of(&files, check("a b", &overrides)).is_err());
+    }
+
+    fn event(overrides: &[(&str, Node)]) -> Result<Event, Fault> {
+        let team = ("team", Node::made("t"));
+        let overrides = [team].into_iter().chain(overrides.iter().cloned()).collect();
+        let (name, status, output, cluster) = ("c.s.i", Status::Warning, "é", "localhost");
+        let check = Check { name, status, output, cluster, overrides: &overrides };
+        Event::of(&ServiceDocuments::default(), check).map(Option::unwrap)
+    }
+
+    #[test]
+    fn what_is_said_of_nothing_is_this_line_byte_for_byte() {
+        let tip = format!("{TIP:?}");
+        let expected = format!(
+            r#"{{"name": "c.s.i", "status": 1, "output": "\u00e9", "handler": "default", "team": "t", "runbook": "http://y/paasta-troubleshooting", "tip": {tip}, "notification_email": null, "interval": 60, "page": null, "realert_every": -1, "dependencies": [], "alert_after": 300, "ticket": false, "project": null, "source": "paasta-localhost", "tags": [], "ttl": null}}"#
+        );
+        assert_eq!(event(&[]).unwrap().line(), expected + "\n");
+    }
+
+    #[test]
+    fn a_null_that_is_written_counts_as_found() {
+        let null = || Node::made(Value::Null);
+        let keys = ["runbook", "tip", "check_every", "alert_after", "ticket", "irc_channels"];
+        let line = event(&keys.map(|key| (key, null()))).unwrap().line();
+        for part in [
+            r#""runbook": "Please set a runbook!", "tip": null, "#,
+            r#""interval": null, "#,
+            r#""alert_after": null, "ticket": null, "#,
+            r#""ttl": null}"#,
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+        assert!(event(&[("realert_every", null())]).is_err());
+        let channels = event(&[("irc_channels", Node::made(Vec::new()))]).unwrap().line();
+        assert!(channels.ends_with("\"irc_channels\": []}\n"), "{channels}");
+    }
+
+    #[test]
+    fn numbers_are_read_as_python_reads_them_and_times_are_texts() {
+        for (written, number) in [
+            (Node::made("12"), 12),
+            (Node::made(Value::Float(2.9)), 2),
+            (Node::made(Value::Bool(true)), 1),
+        ] {
+            assert_eq!(event(&[("realert_every", written)]).unwrap().realert_every, number);
+        }
+        assert!(event(&[("realert_every", Node::made("2.5"))]).is_err());
+        let wrong = event(&[("alert_after", Node::made(600))]).unwrap_err().to_string();
+        assert!(wrong.starts_with("Bad interval format for 600"), "{wrong}");
+        let lasting = event(&[]).unwrap().lasting("1D2h").unwrap();
+        assert!(lasting.line().contains("\"ttl\": 93600"));
+        assert!(event(&[]).unwrap().lasting("1x").is_err());
     }
 }
