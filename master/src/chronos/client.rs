@@ -76,7 +76,7 @@ impl Error {
 /// The servers of one Chronos. Any of them answers for all.
 #[derive(Debug)]
 pub struct Chronos {
-    /// `http://host:port`, in the order in which they are tried.
+    /// `http://host:port` or `https://host:port`, in the order in which they are tried.
     servers: Vec<String>,
     login: String,
     patience: Duration,
@@ -264,11 +264,12 @@ fn states(graph: &str) -> BTreeMap<String, String> {
     graph.lines().filter_map(state).collect()
 }
 
-/// Only host and port count.
+/// Only host and port count, and whether it is https.
 fn server(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let scheme = if scheme == "https" { scheme } else { "http" };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    format!("http://{}", authority.rsplit_once('@').map_or(authority, |(_, host)| host))
+    format!("{scheme}://{}", authority.rsplit_once('@').map_or(authority, |(_, host)| host))
 }
 
 /// A name as a part of a path.
@@ -320,9 +321,10 @@ mod tests {
 
     #[test]
     fn only_host_and_port_of_a_server_count_and_names_stay_in_their_part_of_a_path() {
-        for url in ["http://h:4400", "https://u:p@h:4400/v1?x", "h:4400"] {
+        for url in ["http://h:4400", "http://u:p@h:4400/v1?x", "h:4400", "zk://h:4400"] {
             assert_eq!(server(url), "http://h:4400");
         }
+        assert_eq!(server("https://u:p@h:4400/v1?x"), "https://h:4400");
         assert_eq!(encoded("web job/../x"), "web%20job%2F..%2Fx");
     }
 
