@@ -73,3 +73,40 @@ async fn one_look_at_soa_configs_is_brought_to_chronos_and_what_is_gone_from_it_
     // Twice that Chronos answers, once that a job is gone.
     assert_eq!(scene.sensu.told(3).await[0].0, "check_chronos_jobs.batch.b");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_says_of_a_new_job_that_it_is_there_and_of_an_old_one_how_it_runs() {
+    let scene = Scene::new().await;
+    let description = "config01234567";
+    for (name, failure) in [("batch old", Some(Timestamp::now())), ("batch gone", None)] {
+        let schedule = "R/2030-01-01T00:00:00Z/PT1H";
+        let body =
+            json!({"name": name, "command": "x", "schedule": schedule, "description": description});
+        scene.chronos.change(|machine| machine.adopt(&body, None, failure).unwrap());
+    }
+    scene.service("batch", &json!({"old": hourly(), "new": hourly()}));
+    scene.calls();
+    let etc = scene.place.path().join("etc");
+    let settings = Settings::read(&paasta::load(&etc).unwrap().unwrap(), &etc).unwrap();
+    let chronos = Chronos::new(settings.chronos.as_ref().unwrap());
+    let mut documents = Documents::new(scene.place.path().join("soa"));
+    documents.refresh().unwrap();
+    let cluster = settings.cluster().unwrap();
+    let soa = Soa { documents: &documents, settings: &settings, cluster };
+    let pass = Pass { soa, chronos: &chronos, team: None, is_dry: false };
+    let allowed = Allowed { rules: Rules::Safe, most: Some(0.5) };
+    let round = movable(pass.round(allowed, &Zoned::now())).await;
+    assert!(round.is_fine(), "{round:?}");
+    assert_eq!((round.listed, round.deployed.written.len()), (Some(2), 2));
+    let listings = scene.calls().iter().filter(|call| call.method == "GET").count();
+    assert_eq!(listings, 1);
+    let told = scene.sensu.told(4).await;
+    let told: Vec<_> = told.iter().map(|(name, status, _)| (name.as_str(), *status)).collect();
+    let wanted = [
+        ("check_chronos_jobs.batch.gone", 0),
+        ("check_chronos_jobs.batch.old", 2),
+        ("setup_chronos_job.batch.new", 0),
+        ("setup_chronos_job.batch.old", 0),
+    ];
+    assert_eq!(told, wanted);
+}

@@ -37,7 +37,8 @@ impl<'p> Pass<'p> {
         let mut complaints = Vec::new();
         match self.list(&mut telling).await {
             Ok(listed) => {
-                let mut checked = self.check_beside(&listed, now, &mut telling).await;
+                let names = self.soa.names();
+                let mut checked = self.check_beside(names, &listed, now, &mut telling).await;
                 self.finish(telling, &mut checked.complaints).await;
                 Ok(checked)
             }
@@ -48,16 +49,17 @@ impl<'p> Pass<'p> {
         }
     }
 
-    /// The same beside what Chronos has.
+    /// Looks at these jobs beside what Chronos has.
     pub(super) async fn check_beside(
         self,
+        names: impl Iterator<Item = JobName>,
         listed: &[Listed],
         now: Timestamp,
         telling: &mut Telling<'p>,
     ) -> Checked {
         let newest = check::newest(listed);
         let mut checked = Checked { is_fine: true, ..Checked::default() };
-        for name in self.soa.names() {
+        for name in names {
             let job = newest.get(&name).copied();
             match self.find(&name, job, now).await {
                 Ok(Some((finding, overrides))) => {

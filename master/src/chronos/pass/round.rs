@@ -1,9 +1,11 @@
 //! Everything that is to be done about Chronos, from one listing.
 
+use std::collections::HashSet;
+
 use jiff::Zoned;
 
 use super::{Allowed, Checked, Cleaned, Deployed, Pass, told};
-use crate::chronos::sync::Done;
+use crate::chronos::{JobName, sync::Done};
 
 /// How it went.
 #[derive(Debug, Default)]
@@ -50,7 +52,11 @@ impl Pass<'_> {
                 if !round.deployed.jobs.values().any(is_gone) {
                     let now = now.timestamp();
                     self.clean(&listed, allowed, now, &mut telling, &mut round.cleaned).await;
-                    round.checked = self.check_beside(&listed, now, &mut telling).await;
+                    // The listing does not have those that have just been created.
+                    let new = round.deployed.written.iter().filter(|write| write.is_new);
+                    let new: HashSet<&JobName> = new.map(|write| &write.name).collect();
+                    let names = self.soa.names().filter(|name| !new.contains(name));
+                    round.checked = self.check_beside(names, &listed, now, &mut telling).await;
                 }
             }
             Err(error) => round.complaints.push(told(error)),
