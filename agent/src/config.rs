@@ -63,6 +63,9 @@ pub struct Config {
     pub manage_haproxy: bool,
     /// `haproxy.use_nerve_weights`: the weights of records count. Default false (synapse.md §2.1).
     pub use_nerve_weights: bool,
+    /// `oom_events`: how people are told of processes that were killed for want of memory. `None`: not at
+    /// all. Default: as the system configuration says.
+    pub oom_events: Option<crate::oom::Settings>,
     /// `statsd`: where metrics are sent, as `host:port`. Default: nowhere.
     pub statsd: Option<String>,
     /// `heartbeat`: a file touched every 10 s while the agent works, as nerve's. Default: none.

@@ -22,6 +22,7 @@ pub mod file_hints;
 mod http_client;
 pub mod logging;
 pub mod nerve;
+pub mod oom;
 pub mod probe;
 pub mod registry;
 mod snapshot;

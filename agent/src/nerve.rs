@@ -15,6 +15,7 @@ mod leavers;
 pub mod local_tasks;
 pub mod mesos;
 pub mod nerve_conf;
+pub mod owner;
 pub mod publish;
 pub mod puppet_services;
 pub mod records;

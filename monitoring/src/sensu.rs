@@ -64,6 +64,12 @@ impl Sensu {
         Some(Self::new(settings.sensu_host.clone()?, settings.sensu_port))
     }
 
+    /// Whether it is this one.
+    #[must_use]
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        (self.host.as_str(), self.port) == (host, port)
+    }
+
     /// Tells of an event; of a Sensu that is left alone nothing is said again. Returns whether it was taken.
     ///
     /// # Errors

@@ -78,6 +78,11 @@ fn links(view: &View, registry: &mut Registry) {
         "Marks found that were older than the container with their port",
         view.stale_marks.clone(),
     );
+    registry.register(
+        "oom_kills",
+        "Processes of containers that the kernel killed for want of memory",
+        view.oom_kills.clone(),
+    );
 }
 
 fn tasks(view: &View, registry: &mut Registry) {

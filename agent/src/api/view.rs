@@ -61,4 +61,6 @@ pub struct View {
     pub marks: Marks,
     /// Marks found that are older than the container with their port.
     pub stale_marks: Counter,
+    /// Processes of containers that the kernel killed for want of memory.
+    pub oom_kills: Counter,
 }

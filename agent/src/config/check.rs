@@ -86,6 +86,7 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<Problem>> {
         haproxy,
         manage_haproxy,
         use_nerve_weights,
+        oom_events: p.oom_events(&raw.oom_events),
         statsd: raw.statsd.as_ref().map(|raw| p.statsd(raw)),
         heartbeat: raw.heartbeat,
         damping: p.damping(&raw.damping),

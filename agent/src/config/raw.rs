@@ -35,6 +35,7 @@ pub(super) struct Raw {
     pub(super) haproxy: RawHaproxy,
     pub(super) drain: RawDrain,
     pub(super) damping: RawDamping,
+    pub(super) oom_events: RawOomEvents,
     pub(super) statsd: Option<RawStatsd>,
     pub(super) heartbeat: Option<PathBuf>,
     pub(super) files: RawFiles,
@@ -65,6 +66,14 @@ pub(super) struct RawDocker {
     pub(super) socket: Option<String>,
     pub(super) resync: Text,
     pub(super) stop_grace: Text,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawOomEvents {
+    pub(super) enabled: Option<bool>,
+    pub(super) sensu: Text,
+    pub(super) realert_every: Option<Spanned<i64>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -36,6 +36,22 @@ fn files_of_services_are_written_unless_the_settings_say_otherwise_and_others_on
 }
 
 #[test]
+fn oom_kills_are_told_unless_the_settings_say_otherwise() {
+    let told = parse("").unwrap().oom_events.unwrap();
+    assert_eq!((told.sensu, told.realert_every), (None, 1));
+    let named = parse("oom_events: {sensu: '[::1]:3030', realert_every: -1}").unwrap();
+    let named = named.oom_events.unwrap();
+    assert_eq!((named.sensu, named.realert_every), (Some(("::1".to_owned(), 3030)), -1));
+    assert!(parse("oom_events: {enabled: false}").unwrap().oom_events.is_none());
+    let error = parse("oom_events:\n  sensu: here\n  realert_every: 0\n").unwrap_err();
+    for part in
+        ["line 2: oom_events.sensu: `here`: expected HOST:PORT", "line 3: oom_events.realert"]
+    {
+        assert!(error.contains(part), "{part} is missing in:\n{error}");
+    }
+}
+
+#[test]
 fn every_problem_is_told_at_once_with_its_line() {
     let error = parse(
         "host:\n  name: 'a b'\n  address: nowhere\nhacheck:\n  listen: here\n  remote_marks: {allow: [10.0.0.0/8, x]}\n\

@@ -132,6 +132,7 @@ impl Slots {
             host_leave,
             tally,
             stale_marks: Counter::default(),
+            oom_kills: Counter::default(),
             marks,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::rooms::Slot;
 use crate::{
@@ -10,12 +10,13 @@ use crate::{
     config::Config,
     nerve::{
         self,
-        containers::Containers,
+        containers::{Container, Containers},
         local_tasks::LocalTasks,
         mesos::Mesos,
         nerve_conf::NerveConf,
         registrations::{HostIdentity, Registrations},
     },
+    oom,
     supervisor::Supervisor,
 };
 
@@ -54,13 +55,35 @@ pub(super) fn follow(
         idle("docker", sender, tasks);
         return;
     }
+    let (killed, kills) = mpsc::channel(oom::WAITING);
+    follow_kills(config, view, kills, tasks);
     let settings = nerve::docker::Settings {
         socket: config.docker.socket.clone(),
         resync: config.docker.resync,
         stop_grace: config.docker.stop_grace,
         memory: Some(config.state_dir.join("leaving.json")),
     };
-    tasks.spawn("docker", |stop| nerve::docker::follow(settings, sender, stop));
+    tasks.spawn("docker", |stop| nerve::docker::follow(settings, sender, killed, stop));
+}
+
+/// Unless nobody is to be told; then nobody listens.
+fn follow_kills(
+    config: &Config,
+    view: &View,
+    killed: mpsc::Receiver<Arc<Container>>,
+    tasks: &mut Supervisor,
+) {
+    let Some(settings) = config.oom_events.clone() else { return };
+    let inputs = oom::Inputs {
+        soa_dir: config.soa_dir.clone(),
+        paasta_dir: config.paasta_dir.clone(),
+        host: config.host.name.clone(),
+        memory: config.state_dir.join("oom.json"),
+        soa: view.soa.clone(),
+        killed,
+        count: view.oom_kills.clone(),
+    };
+    tasks.spawn("oom events", |stop| oom::run(settings, inputs, stop));
 }
 
 /// In the place of a room that this host does not need: what it would say stands until the stop.

@@ -121,11 +121,18 @@ impl Container {
     /// it paused.
     #[must_use]
     pub fn from_inspect(answer: ContainerInspectResponse) -> Option<Self> {
-        let state = answer.state?;
+        let state = answer.state.as_ref()?;
         let is = |flag: Option<bool>| flag.unwrap_or(false);
         if !is(state.running) || is(state.restarting) || is(state.paused) {
             return None;
         }
+        Self::described(answer)
+    }
+
+    /// The same of a container that may have ended.
+    #[must_use]
+    pub fn described(answer: ContainerInspectResponse) -> Option<Self> {
+        let state = answer.state?;
         let config = answer.config.unwrap_or_default();
         let network_mode = answer.host_config.and_then(|host| host.network_mode);
         let (ports, networks) = answer
@@ -297,6 +304,8 @@ pub(crate) mod tests {
         assert!(state(serde_json::json!({"Running": true, "Paused": true})).is_none());
         assert!(state(serde_json::json!({"Running": true})).is_some());
         assert!(inspected(serde_json::json!({"Id": "abc"})).is_none());
+        let ended = serde_json::json!({"Id": "abc", "State": {"Running": false}});
+        assert!(Container::described(serde_json::from_value(ended).unwrap()).is_some());
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! full list after every reconnect, and a full list every [`Settings::resync`]. Only the container
 //! that an event names is inspected again. While the daemon is away the last known containers stand.
 
+mod ask;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
@@ -12,21 +14,18 @@ use std::{
 };
 
 use bollard::{
-    API_DEFAULT_VERSION, Docker,
-    errors::Error,
-    models::EventMessage,
-    query_parameters::{
-        EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-    },
+    API_DEFAULT_VERSION, Docker, errors::Error, models::EventMessage,
+    query_parameters::EventsOptionsBuilder,
 };
 use futures_util::{StreamExt, stream};
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::ask::{Answer, ask, inspect, running_ids};
 use super::{
     containers::{Container, Containers, Leaving, Link},
     leavers::Leavers,
@@ -53,14 +52,18 @@ const INSPECTS_AT_ONCE: usize = 8;
 const SECOND_LOOK: Duration = Duration::from_millis(500);
 const RETRY: Backoff = Backoff::fixed(200, 5_000);
 
-/// Publishes the running containers whenever they change, until `stop`.
+/// Publishes the running containers whenever they change, until `stop`. `killed` gets a container, be it
+/// over, for each of its processes that the kernel kills for want of memory; when nobody takes them in time
+/// they are lost.
 pub async fn follow(
     settings: Settings,
     current: watch::Sender<Arc<Containers>>,
+    killed: mpsc::Sender<Arc<Container>>,
     stop: CancellationToken,
 ) {
     let leavers = Leavers::remember(settings.memory.clone()).await;
-    let mut follower = Follower { settings, current, leavers, deadlines: BTreeMap::new() };
+    let (deadlines, last_kill) = (BTreeMap::new(), None);
+    let mut follower = Follower { settings, current, killed, last_kill, leavers, deadlines };
     tokio::select! {
         () = stop.cancelled() => {}
         () = follower.keep_following() => {}
@@ -70,6 +73,9 @@ pub async fn follow(
 struct Follower {
     settings: Settings,
     current: watch::Sender<Arc<Containers>>,
+    killed: mpsc::Sender<Arc<Container>>,
+    /// When the last process was killed, by Docker's clock: after a reconnect Docker repeats itself.
+    last_kill: Option<i128>,
     leavers: Leavers,
     /// Until when a container that got a stop signal is believed to be leaving.
     deadlines: BTreeMap<TaskId, Instant>,
@@ -146,9 +152,39 @@ impl Follower {
             self.leavers.save().await;
             return Ok(());
         }
+        if action == "oom" {
+            return self.tell_of_kill(docker, &id, at).await;
+        }
         let seen = inspect(docker, &id).await?;
         self.take([(seen, id)], None);
         self.leavers.save().await;
+        Ok(())
+    }
+
+    /// The container may be over by now, or was too short-lived to be known.
+    async fn tell_of_kill(
+        &mut self,
+        docker: &Docker,
+        id: &TaskId,
+        at: Option<i128>,
+    ) -> Result<(), Error> {
+        if at.is_some() && at <= self.last_kill || self.killed.is_closed() {
+            return Ok(());
+        }
+        self.last_kill = at.max(self.last_kill);
+        let known = self.current.borrow().running.get(id).cloned();
+        let container = match known {
+            Some(container) => Some(container),
+            None => match ask(docker, id).await? {
+                Answer::Described(answer) => Container::described(*answer).map(Arc::new),
+                Answer::Gone | Answer::Nothing => None,
+            },
+        };
+        if let Some(container) = container
+            && self.killed.try_send(container).is_err()
+        {
+            debug!(container = %id, "an oom kill is not counted: too many wait to be told");
+        }
         Ok(())
     }
 
@@ -279,7 +315,7 @@ impl Follower {
     }
 }
 
-/// What Docker says of one container.
+/// What is known of one container.
 enum Seen {
     Running(Box<Container>),
     Gone,
@@ -294,35 +330,18 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-async fn running_ids(docker: &Docker) -> Result<BTreeSet<TaskId>, Error> {
-    let filters = HashMap::from([("status", vec!["running"])]);
-    let options = ListContainersOptionsBuilder::default().filters(&filters).build();
-    let list = docker.list_containers(Some(options)).await?;
-    Ok(list.into_iter().filter_map(|c| Some(TaskId(c.id?.into()))).collect())
-}
-
-/// One container that Docker cannot describe is no reason to lose sight of the others.
-///
-/// # Errors
-/// When Docker does not answer at all.
-async fn inspect(docker: &Docker, id: &TaskId) -> Result<Seen, Error> {
-    match docker.inspect_container(&id.0, None::<InspectContainerOptions>).await {
-        Ok(answer) => Ok(match Container::from_inspect(answer) {
-            Some(container) => Seen::Running(Box::new(container)),
-            None => Seen::Gone,
-        }),
-        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(Seen::Gone),
-        Err(error @ (Error::DockerResponseServerError { .. } | Error::JsonDataError { .. })) => {
-            warn!(container = %id, %error, "docker cannot describe this container");
-            Ok(Seen::Unknown)
-        }
-        Err(error) => Err(error),
-    }
-}
-
 fn event_filters() -> HashMap<&'static str, Vec<&'static str>> {
-    let events =
-        vec!["start", "die", "destroy", "kill", "pause", "unpause", "rename", "health_status"];
+    let events = vec![
+        "start",
+        "die",
+        "destroy",
+        "kill",
+        "pause",
+        "unpause",
+        "rename",
+        "health_status",
+        "oom",
+    ];
     HashMap::from([("type", vec!["container"]), ("event", events)])
 }
 
@@ -348,7 +367,8 @@ mod tests {
             memory: None,
         };
         let leavers = Leavers::remember(None).await;
-        let mut follower = Follower { settings, current, leavers, deadlines: BTreeMap::new() };
+        let (killed, deadlines, last_kill) = (mpsc::channel(1).0, BTreeMap::new(), None);
+        let mut follower = Follower { settings, current, killed, last_kill, leavers, deadlines };
         let leaves = |id: &TaskId| seen.borrow().running[id].leaving.is_some();
         follower.told_to_stop(&id, "9", Some(started - 1));
         assert!(!leaves(&id));

@@ -1,6 +1,6 @@
 //! What Sensu's client hears, beside what PaaSTA sent of the same files.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use jiff::Timestamp;
 use monitoring::{
@@ -25,7 +25,7 @@ use soa_configs::{
     load::{self, Instance, Kind},
     marathon::MarathonConfig,
     paasta::{self, Settings},
-    yaml::{Map, Node},
+    yaml::Map,
 };
 use tokio::{io::AsyncReadExt, net::TcpListener};
 
@@ -53,11 +53,6 @@ impl Case<'_> {
         JobConfig::read(&self.instance(Kind::Chronos).unwrap()).unwrap()
     }
 
-    /// Of the kind that the instance is of.
-    fn any(&self) -> Instance {
-        Kind::ALL.into_iter().find_map(|kind| self.instance(kind)).unwrap()
-    }
-
     /// What the checker that is named would say, and what it insists on.
     fn finding(&self) -> (Finding, Map) {
         let status = match self.case["status"].as_u64() {
@@ -78,7 +73,6 @@ impl Case<'_> {
                 let config = MarathonConfig::read(&instance).unwrap();
                 (given, replication::overrides(self.files, &config))
             }
-            "check_oom_events" => self.of_kills(),
             _ => (given, written(&self.case["overrides"])),
         }
     }
@@ -93,27 +87,19 @@ impl Case<'_> {
         (finding, overrides)
     }
 
-    fn of_kills(&self) -> (Finding, Map) {
-        let instance = self.any();
-        let nothing = Map::default();
-        let monitoring = instance.merged.get("monitoring").and_then(Node::as_map);
-        let monitoring = monitoring.unwrap_or(&nothing);
+    fn of_kills(&self) -> Result<Option<Event>, Fault> {
         let events = self.case["events"].as_array().map(Vec::as_slice).unwrap_or_default();
         let names = events.iter().filter_map(|event| event["process_name"].as_str());
-        let processes: BTreeSet<String> = names.map(str::to_owned).collect();
+        let processes = names.map(str::to_owned).collect();
         let kills = Kills { count: events.len().try_into().unwrap(), processes: Some(processes) };
-        let name = format!("{}.{}", self.text("service"), self.text("instance"));
-        let (status, output) = oom::finding(&name, monitoring, &kills);
-        let every = self.case["realert_every"].as_i64().unwrap_or(1);
-        let usual = Node::made(1024);
-        let mem = instance.merged.get("mem").unwrap_or(&usual);
-        (Finding { status, output }, oom::overrides(monitoring, Some(mem), every))
+        let (service, instance) = (self.text("service"), self.text("instance"));
+        let instance = oom::Instance::of(self.files, service, instance, Some(&self.cluster));
+        instance.event(&kills, self.case["realert_every"].as_i64().unwrap_or(1))
     }
 
     fn name(&self, expected: &Value) -> String {
         let (service, instance) = (self.text("service"), self.text("instance"));
         match self.text("check") {
-            "check_oom_events" => oom::name(service, instance),
             "raw" | "" => ["name", "check_name"]
                 .into_iter()
                 .find_map(|key| self.case[key].as_str())
@@ -125,6 +111,9 @@ impl Case<'_> {
     }
 
     fn event(&self, expected: &Value) -> Result<Option<Event>, Fault> {
+        if self.text("check") == "check_oom_events" {
+            return self.of_kills();
+        }
         let (finding, overrides) = self.finding();
         let name = self.name(expected);
         let cluster = self.case["cluster"].as_str().unwrap_or(self.cluster.as_str());

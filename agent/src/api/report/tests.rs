@@ -68,6 +68,7 @@ pub(in crate::api) async fn view(catalog: Catalog, haproxy: Status) -> View {
         host_leave: crate::nerve::host_leave::HostLeave::open(spool.path().join("leaves")).await,
         tally: crate::tally::Tally::default(),
         stale_marks: Default::default(),
+        oom_kills: Default::default(),
         marks: Marks::open(spool.path()).await.unwrap().0,
     }
 }
