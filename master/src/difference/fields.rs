@@ -49,7 +49,9 @@ pub fn compare(found: &Value, wanted: &Value) -> Vec<Field> {
     let (mut is, mut to_be) = (BTreeMap::new(), BTreeMap::new());
     leaves("", found, &mut is);
     leaves("", wanted, &mut to_be);
+    // What they are called says which are compared.
     to_be.remove("id");
+    to_be.remove("name");
     let mut fields: Vec<Field> = Vec::new();
     for (path, value) in &to_be {
         let found = is.get(path);
