@@ -5,6 +5,7 @@
 //! that an event names is inspected again. While the daemon is away the last known containers stand.
 
 mod ask;
+mod kills;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -25,7 +26,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use self::ask::{Answer, ask, inspect, running_ids};
+use self::{
+    ask::{Answer, ask, inspect, running_ids},
+    kills::Kills,
+};
 use super::{
     containers::{Container, Containers, Leaving, Link},
     leavers::Leavers,
@@ -62,8 +66,8 @@ pub async fn follow(
     stop: CancellationToken,
 ) {
     let leavers = Leavers::remember(settings.memory.clone()).await;
-    let (deadlines, last_kill) = (BTreeMap::new(), None);
-    let mut follower = Follower { settings, current, killed, last_kill, leavers, deadlines };
+    let (deadlines, kills) = (BTreeMap::new(), Kills::default());
+    let mut follower = Follower { settings, current, killed, kills, leavers, deadlines };
     tokio::select! {
         () = stop.cancelled() => {}
         () = follower.keep_following() => {}
@@ -74,8 +78,7 @@ struct Follower {
     settings: Settings,
     current: watch::Sender<Arc<Containers>>,
     killed: mpsc::Sender<Arc<Container>>,
-    /// When the last process was killed, by Docker's clock: after a reconnect Docker repeats itself.
-    last_kill: Option<i128>,
+    kills: Kills,
     leavers: Leavers,
     /// Until when a container that got a stop signal is believed to be leaving.
     deadlines: BTreeMap<TaskId, Instant>,
@@ -168,10 +171,9 @@ impl Follower {
         id: &TaskId,
         at: Option<i128>,
     ) -> Result<(), Error> {
-        if at.is_some() && at <= self.last_kill || self.killed.is_closed() {
+        if self.killed.is_closed() || !self.kills.are_news(id, at) {
             return Ok(());
         }
-        self.last_kill = at.max(self.last_kill);
         let known = self.current.borrow().running.get(id).cloned();
         let container = match known {
             Some(container) => Some(container),
@@ -367,8 +369,8 @@ mod tests {
             memory: None,
         };
         let leavers = Leavers::remember(None).await;
-        let (killed, deadlines, last_kill) = (mpsc::channel(1).0, BTreeMap::new(), None);
-        let mut follower = Follower { settings, current, killed, last_kill, leavers, deadlines };
+        let (killed, deadlines, kills) = (mpsc::channel(1).0, BTreeMap::new(), Kills::default());
+        let mut follower = Follower { settings, current, killed, kills, leavers, deadlines };
         let leaves = |id: &TaskId| seen.borrow().running[id].leaving.is_some();
         follower.told_to_stop(&id, "9", Some(started - 1));
         assert!(!leaves(&id));

@@ -49,8 +49,9 @@ impl Case<'_> {
         load::instance(self.files, kind, service, instance, &self.cluster).ok()
     }
 
-    fn job(&self) -> JobConfig {
-        JobConfig::read(&self.instance(Kind::Chronos).unwrap()).unwrap()
+    /// Of an instance that is not there nothing is known.
+    fn config<T>(&self, kind: Kind, read: impl Fn(&Instance) -> T) -> Option<T> {
+        self.instance(kind).map(|instance| read(&instance))
     }
 
     /// What the checker that is named would say, and what it insists on.
@@ -69,21 +70,24 @@ impl Case<'_> {
                 (given, sync::overrides(self.instance(Kind::Marathon).as_ref()))
             }
             "check_marathon_services_replication" => {
-                let instance = self.instance(Kind::Marathon).unwrap();
-                let config = MarathonConfig::read(&instance).unwrap();
-                (given, replication::overrides(self.files, &config))
+                let config =
+                    self.config(Kind::Marathon, |found| MarathonConfig::read(found).unwrap());
+                let overrides = config.map(|config| replication::overrides(self.files, &config));
+                (given, overrides.unwrap_or_default())
             }
             _ => (given, written(&self.case["overrides"])),
         }
     }
 
     fn of_run(&self, given: Finding) -> (Finding, Map) {
-        let config = self.job();
+        let Some(config) = self.config(Kind::Chronos, |found| JobConfig::read(found).unwrap())
+        else {
+            return (given, Map::default());
+        };
         let (schedule, zone) = (config.schedule.as_deref(), config.schedule_time_zone.as_deref());
         let interval = Interval::of(schedule, zone, NOW.parse::<Timestamp>().unwrap());
         let mut overrides = of_instance(self.files, &config.container.monitoring, "15m");
-        let found = Finding { status: given.status, output: given.output };
-        let finding = check::remind(found, &mut overrides, interval);
+        let finding = check::remind(given, &mut overrides, interval);
         (finding, overrides)
     }
 
@@ -97,17 +101,15 @@ impl Case<'_> {
         instance.event(&kills, self.case["realert_every"].as_i64().unwrap_or(1))
     }
 
+    /// A direct call says it, or only its event does.
     fn name(&self, expected: &Value) -> String {
-        let (service, instance) = (self.text("service"), self.text("instance"));
-        match self.text("check") {
-            "raw" | "" => ["name", "check_name"]
-                .into_iter()
-                .find_map(|key| self.case[key].as_str())
-                .or_else(|| expected["event"]["name"].as_str())
-                .unwrap_or_default()
-                .to_owned(),
-            check => format!("{check}.{service}.{instance}"),
+        let (check, service, instance) =
+            (self.text("check"), self.text("service"), self.text("instance"));
+        if check.starts_with("check_") || check.starts_with("setup_") {
+            return format!("{check}.{service}.{instance}");
         }
+        let said = ["name", "check_name"].into_iter().find_map(|key| self.case[key].as_str());
+        said.or_else(|| expected["event"]["name"].as_str()).unwrap_or_default().to_owned()
     }
 
     fn event(&self, expected: &Value) -> Result<Option<Event>, Fault> {

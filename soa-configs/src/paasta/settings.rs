@@ -51,7 +51,7 @@ pub struct Volume {
 /// Where log lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogWriter {
-    /// `file`, `scribe` or `null`.
+    /// `file`, `null`, `stdout`, `syslog`, or what others know, as `scribe`.
     pub driver: String,
     /// As the driver wants them.
     pub options: Node,
