@@ -146,11 +146,12 @@ fn deploy(of: &OfInstances, how: &How, dry_run: bool, as_json: bool) -> anyhow::
     if dry_run {
         return crate::block_on(planning::print(&gathered, as_json));
     }
-    let Passed { verdicts, refused } = crate::block_on(pass(&gathered, how))?;
+    let Passed { verdicts, refused, untold } = crate::block_on(pass(&gathered, how))?;
     let failed = verdicts.iter().filter(|(_, verdict)| verdict.has_failed).count();
     for (name, verdict) in &verdicts {
         verdict.complaints.iter().for_each(|line| complain(&format!("{name}: {line}")));
     }
+    untold.iter().for_each(|line| complain(line));
     let mut out = io::stdout().lock();
     if as_json {
         let all: Vec<Value> =
@@ -172,12 +173,14 @@ fn deploy(of: &OfInstances, how: &How, dry_run: bool, as_json: bool) -> anyhow::
 struct Passed {
     verdicts: Vec<(String, Verdict)>,
     refused: Option<guard::TooMuch>,
+    /// What Sensu did not hear.
+    untold: Vec<String>,
 }
 
 async fn pass(gathered: &Gathered, how: &How) -> anyhow::Result<Passed> {
     let deployer = Deployer::new(&gathered.settings, &gathered.cluster, how.kill_undrained);
-    let deployer = deployer.context("synapse_haproxy_url_format")?;
-    let deployer = &deployer;
+    let owned = deployer.context("synapse_haproxy_url_format")?;
+    let deployer = &owned;
     let (emptied, apps) =
         tokio::join!(Emptied::ask(&gathered.settings), sight::all_apps(&deployer.shards));
     let apps = Listing::of(apps?);
@@ -194,7 +197,8 @@ async fn pass(gathered: &Gathered, how: &How) -> anyhow::Result<Passed> {
         let before = before
             .map(|(apps, wanted)| guard::Before { running: apps.running(), want: wanted.count });
         if let Err(refused) = guard::within(before, how.most_stopped) {
-            return Ok(Passed { verdicts: Vec::new(), refused: Some(refused) });
+            let (verdicts, untold) = (Vec::new(), Vec::new());
+            return Ok(Passed { verdicts, refused: Some(refused), untold });
         }
     }
     let emptied = &emptied;
@@ -211,7 +215,8 @@ async fn pass(gathered: &Gathered, how: &How) -> anyhow::Result<Passed> {
         (format!("{service}.{name}"), verdict)
     });
     let verdicts = passes.buffered(at_once).collect().await;
-    Ok(Passed { verdicts, refused: None })
+    let untold = owned.journal.finish().await;
+    Ok(Passed { verdicts, refused: None, untold })
 }
 
 fn in_words(verdict: &Verdict) -> String {

@@ -1,5 +1,7 @@
 //! Hands events to Sensu's client: one connection each, no answer, and nobody waits.
 
+mod outbox;
+
 use std::{io, time::Duration};
 
 use parking_lot::Mutex;
@@ -10,6 +12,7 @@ use tokio::{
     time::{self, Instant},
 };
 
+pub use self::outbox::Outbox;
 use crate::events::Event;
 
 /// For everything that one event takes.
@@ -92,7 +95,7 @@ impl Sensu {
 
 #[cfg(test)]
 mod tests {
-    use soa_configs::{documents::ServiceDocuments, yaml::Node};
+    use soa_configs::{documents::ServiceDocuments, paasta, yaml::Node};
     use tokio::{io::AsyncReadExt, net::TcpListener};
 
     use super::*;
@@ -132,5 +135,46 @@ mod tests {
         for _ in 0..1000 {
             assert!(!sensu.tell(&event).await.unwrap());
         }
+    }
+
+    fn settings(port: u16) -> Settings {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("{{\"sensu_host\": \"127.0.0.1\", \"sensu_port\": {port}}}");
+        let mut file = std::fs::File::create(dir.path().join("a.json")).unwrap();
+        io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        Settings::read(&paasta::load(dir.path()).unwrap().unwrap(), dir.path()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_posted_comes_in_its_order_behind_whoever_posts_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let outbox = Outbox::of(&settings(listener.local_addr().unwrap().port())).unwrap();
+        let outputs = ["one", "two", "three"];
+        // Nobody takes them yet.
+        outputs.map(event).into_iter().for_each(|event| outbox.post(event).unwrap());
+        let listen = async {
+            let mut lines = Vec::new();
+            for _ in outputs {
+                let mut text = String::new();
+                listener.accept().await.unwrap().0.read_to_string(&mut text).await.unwrap();
+                lines.push(text);
+            }
+            lines
+        };
+        let (complaints, lines) = tokio::join!(outbox.finish(), listen);
+        assert_eq!(complaints, Vec::<String>::new());
+        assert_eq!(lines, outputs.map(|output| event(output).line()));
+    }
+
+    #[tokio::test]
+    async fn a_sensu_that_is_away_is_one_complaint_however_many_events_there_are() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let outbox = Outbox::of(&settings(port)).unwrap();
+        ["one", "two"].map(event).into_iter().for_each(|event| outbox.post(event).unwrap());
+        let complaints = outbox.finish().await;
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(complaints[0].contains("does not take a.b.c"), "{complaints:?}");
     }
 }

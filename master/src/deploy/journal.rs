@@ -1,15 +1,12 @@
 //! Where an instance's lines and events go: the log of its service, and Sensu. Nobody waits for them.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
-use parking_lot::Mutex;
+use monitoring::sensu::Outbox;
 use soa_configs::{
     documents::ServiceDocuments,
     paasta::Settings,
     yaml::{Map, Node},
 };
-use tokio::time::Instant;
 
 use super::lines::{Level, Line};
 use crate::{
@@ -17,22 +14,18 @@ use crate::{
     log_line::LogLine,
 };
 
-/// Sensu is left alone for so long after it did not take an event: a thousand instances must not wait for
-/// it one after the other.
-const QUIET: Duration = Duration::from_secs(30);
-
 /// Tells the log and Sensu. What does not work there stops nothing, and is returned to be said.
 #[derive(Debug)]
 pub struct Journal<'s> {
     settings: &'s Settings,
     cluster: &'s str,
-    quiet_until: Mutex<Option<Instant>>,
+    sensu: Option<Outbox>,
 }
 
 impl<'s> Journal<'s> {
     #[must_use]
     pub fn new(settings: &'s Settings, cluster: &'s str) -> Self {
-        Self { settings, cluster, quiet_until: Mutex::new(None) }
+        Self { settings, cluster, sensu: Outbox::of(settings) }
     }
 
     /// # Errors
@@ -46,34 +39,36 @@ impl<'s> Journal<'s> {
         log.tell(self.settings)
     }
 
-    /// Tells Sensu of a deployment. `monitoring` is what the instance says of its events.
-    ///
-    /// # Errors
-    /// Why Sensu does not hear of it. Of a Sensu that is left alone nothing is said again.
-    pub async fn announce(
+    /// Tells Sensu of a deployment, in the background. `monitoring` is what the instance says of its events.
+    /// Returns what is wrong with that, and with those before.
+    pub fn announce(
         &self,
         files: &ServiceDocuments,
         name: &str,
         monitoring: &Map,
         (status, output): (Status, &str),
-    ) -> Result<(), String> {
-        let Some(host) = &self.settings.sensu_host else { return Ok(()) };
+    ) -> Vec<String> {
+        let Some(sensu) = &self.sensu else { return Vec::new() };
         let mut overrides = monitoring.clone();
         overrides.set("check_every", Node::made("10s"));
         overrides.set("alert_after", Node::made("10m"));
         let name = format!("setup_marathon_job.{name}");
         let overrides = &overrides;
         let check = Check { name: &name, status, output, cluster: self.cluster, overrides };
-        let event = Event::of(files, check).map_err(|error| format!("no event: {error}"))?;
-        let Some(event) = event else { return Ok(()) };
-        let now = Instant::now();
-        if self.quiet_until.lock().is_some_and(|until| now < until) {
-            return Ok(());
+        let posted = match Event::of(files, check) {
+            Ok(event) => event.map_or(Ok(()), |event| sensu.post(event)),
+            Err(error) => Err(format!("no event: {error}")),
+        };
+        let mut complaints = sensu.complaints();
+        complaints.extend(posted.err());
+        complaints
+    }
+
+    /// Waits until Sensu has heard of everything, or some seconds. Returns what went wrong.
+    pub async fn finish(self) -> Vec<String> {
+        match self.sensu {
+            Some(sensu) => sensu.finish().await,
+            None => Vec::new(),
         }
-        event.send(host, self.settings.sensu_port).await.map_err(|error| {
-            *self.quiet_until.lock() = Some(now + QUIET);
-            let quiet = QUIET.as_secs();
-            format!("Sensu at {host} does not take {name}: {error}; it hears nothing for {quiet} s")
-        })
     }
 }

@@ -195,7 +195,7 @@ impl<'s> Deployer<'s> {
         }
         let mut verdict = Verdict::deployed(None);
         let (full, monitoring) = (looked.wanted.instance.to_string(), looked.wanted.monitoring());
-        self.announce(files, &full, monitoring, &mut verdict).await;
+        self.announce(files, &full, monitoring, &mut verdict);
         Some(verdict)
     }
 
@@ -230,12 +230,12 @@ impl<'s> Deployer<'s> {
             verdict.complaints.push(text);
         }
         let monitoring = monitoring.unwrap_or_default();
-        self.announce(files, &full, &monitoring, &mut verdict).await;
+        self.announce(files, &full, &monitoring, &mut verdict);
         verdict
     }
 
     /// Tells Sensu how a pass came out.
-    pub async fn announce(
+    fn announce(
         &self,
         files: &ServiceDocuments,
         full: &str,
@@ -243,8 +243,8 @@ impl<'s> Deployer<'s> {
         verdict: &mut Verdict,
     ) {
         let Some((status, output)) = &verdict.event else { return };
-        let told = self.journal.announce(files, full, monitoring, (*status, output)).await;
-        verdict.complaints.extend(told.err());
+        let told = self.journal.announce(files, full, monitoring, (*status, output));
+        verdict.complaints.extend(told);
     }
 
     async fn locked(
