@@ -258,6 +258,9 @@ impl Scaler<'_> {
     ) -> anyhow::Result<Option<Change>> {
         let Some(target) = self.target(service, name).await? else { return Ok(None) };
         let apps = apps.named(service, name);
+        if let Some(odd) = apps.iter().find_map(|app| app.odd.clone()) {
+            return Err(odd.into());
+        }
         let tasks: Vec<&Task> = apps.iter().flat_map(|app| healthy(app, &target)).collect();
         anyhow::ensure!(!tasks.is_empty(), Unmeasured::NoTasks);
         let root = format!("{ROOT}/{service}/{name}");

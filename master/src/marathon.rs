@@ -12,7 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use soa_configs::paasta::MarathonServer;
 
-use self::running::{RunningApp, Task};
+use self::running::{Odd, RunningApp, Task};
 use crate::http::{self, Failure, Question};
 
 pub use shards::{NoShard, Shards};
@@ -23,12 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MOST_BYTES: usize = 256 << 20;
 
 /// An app that Marathon has.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// With its leading slash.
     pub id: String,
-    /// How many tasks it is to have.
-    pub instances: i64,
+    /// How many tasks it is to have. `None`: Marathon says no number.
+    pub instances: Option<i64>,
 }
 
 /// Why a group of servers did not answer as it should.
@@ -46,6 +46,12 @@ pub enum Error {
     },
 }
 
+/// A list of apps, which are read one by one: one that is odd hides no other.
+#[derive(Deserialize)]
+struct Apps {
+    apps: Vec<Value>,
+}
+
 /// One group of servers that hold the same apps.
 #[derive(Clone, Copy, Debug)]
 pub struct Marathon<'s>(pub &'s MarathonServer);
@@ -56,11 +62,12 @@ impl Marathon<'_> {
     /// # Errors
     /// See [`Error`].
     pub async fn apps(self) -> Result<Vec<Listed>, Error> {
-        #[derive(Deserialize)]
-        struct Answer {
-            apps: Vec<Listed>,
-        }
-        self.read::<Answer>("/v2/apps").await.map(|answer| answer.apps)
+        let listed = |app: &Value| {
+            let id = app.get("id")?.as_str()?.to_owned();
+            Some(Listed { id, instances: app.get("instances").and_then(Value::as_i64) })
+        };
+        let said = self.read::<Apps>("/v2/apps").await?;
+        Ok(said.apps.iter().filter_map(listed).collect())
     }
 
     /// All apps with their tasks.
@@ -80,23 +87,21 @@ impl Marathon<'_> {
     }
 
     async fn read_running(self, path: &str) -> Result<Vec<RunningApp>, Error> {
-        #[derive(Deserialize)]
-        struct Answer {
-            apps: Vec<RunningApp>,
-        }
-        self.read::<Answer>(path).await.map(|answer| answer.apps)
+        let said = self.read::<Apps>(path).await?;
+        Ok(said.apps.iter().filter_map(RunningApp::read).collect())
     }
 
-    /// All tasks.
+    /// All tasks, each by itself: one that is odd hides no other.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn tasks(self) -> Result<Vec<Task>, Error> {
+    pub async fn tasks(self) -> Result<Vec<Result<Task, Odd>>, Error> {
         #[derive(Deserialize)]
         struct Answer {
-            tasks: Vec<Task>,
+            tasks: Vec<Value>,
         }
-        self.read::<Answer>("/v2/tasks").await.map(|answer| answer.tasks)
+        let said = self.read::<Answer>("/v2/tasks").await?;
+        Ok(said.tasks.iter().map(Task::read).collect())
     }
 
     async fn read<T: DeserializeOwned>(self, path: &str) -> Result<T, Error> {

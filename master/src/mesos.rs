@@ -132,21 +132,27 @@ async fn elected(master: &str) -> Result<String, Error> {
 pub async fn agents(leader: &str) -> Result<Vec<Agent>, Error> {
     #[derive(Deserialize)]
     struct Answer {
-        slaves: Vec<Slave>,
+        slaves: Vec<Value>,
     }
     #[derive(Deserialize)]
     struct Slave {
         hostname: String,
-        #[serde(default)]
-        attributes: BTreeMap<String, Value>,
+        attributes: Option<BTreeMap<String, Value>>,
     }
     let answer: Answer = get(leader, "/master/slaves").await?;
     let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let agent = |slave: Slave| Agent {
         hostname: slave.hostname,
-        attributes: slave.attributes.into_iter().map(|(name, v)| (name, text(v))).collect(),
+        attributes: slave
+            .attributes
+            .into_iter()
+            .flatten()
+            .map(|(name, v)| (name, text(v)))
+            .collect(),
     };
-    Ok(answer.slaves.into_iter().map(agent).collect())
+    // One that says no name cannot be asked; that hides no other.
+    let slaves = answer.slaves.iter().filter_map(|said| Slave::deserialize(said).ok());
+    Ok(slaves.map(agent).collect())
 }
 
 /// The hosts that are to be emptied, by name.

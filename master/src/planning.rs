@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
 }
 
 /// # Errors
-/// When Marathon or Chronos does not answer, or standard output cannot be written.
+/// When standard output cannot be written.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Some(gathered) = arguments.of.gather()? else { return Ok(Outcome::Usage) };
     crate::block_on(of_both(&gathered, arguments.json))
@@ -51,30 +51,35 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 async fn of_both(gathered: &Gathered, as_json: bool) -> anyhow::Result<Outcome> {
     let (of_chronos, instances) = divided(gathered);
-    let apps::Planned { mut words, objects, mut outcome } =
-        if instances.is_empty() && !of_chronos.is_empty() && !gathered.are_all {
-            apps::Planned::nothing()
-        } else {
-            apps::plan(gathered, &instances).await?
-        };
+    let planned = if instances.is_empty() && !of_chronos.is_empty() && !gathered.are_all {
+        Ok(apps::Planned::nothing())
+    } else {
+        apps::plan(gathered, &instances).await
+    };
+    // Who does not answer hides nothing of what the other one says.
+    let of_apps = planned.map_err(|error| complain(&format!("{error:#}"))).ok();
     let Gathered { documents, settings, cluster, .. } = gathered;
     let soa = Soa { documents, settings, cluster };
     let planned = match &settings.chronos {
-        Some(servers) => jobs::plan(soa, servers, of_chronos, gathered.are_all).await?,
-        None => jobs::Planned::default(),
+        Some(servers) => jobs::plan(soa, servers, of_chronos, gathered.are_all).await,
+        None => Ok(jobs::Planned::default()),
     };
-    planned.complaints.iter().for_each(|line| complain(line));
-    if !planned.complaints.is_empty() {
-        outcome = Outcome::Incomplete;
-    }
-    words.push_str(&planned.words);
+    let of_jobs = planned.map_err(|error| complain(&format!("{error:#}"))).ok();
+    let complaints = of_jobs.iter().flat_map(|planned| &planned.complaints);
+    let complained = complaints.inspect(|line| complain(line)).count();
+    let (apps, jobs) = (of_apps.as_ref(), of_jobs.as_ref());
     let object = json!({
-        "cluster": cluster.as_str(), "instances": objects,
-        "jobs": planned.jobs, "remove_jobs": planned.remove,
+        "cluster": cluster.as_str(), "instances": apps.map(|planned| &planned.objects),
+        "jobs": jobs.map(|planned| &planned.jobs), "remove_jobs": jobs.map(|planned| &planned.remove),
     });
+    let words = [apps.map(|planned| &planned.words), jobs.map(|planned| &planned.words)];
+    let words = words.into_iter().flatten().map(String::as_str).collect();
     let text = if as_json { format!("{object:#}\n") } else { words };
     io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(outcome)
+    Ok(match apps {
+        Some(planned) if jobs.is_some() && complained == 0 => planned.outcome,
+        _ => Outcome::Incomplete,
+    })
 }
 
 /// The jobs of Chronos, and what else is an instance of Marathon, or nothing.

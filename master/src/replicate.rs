@@ -16,7 +16,10 @@ use paasta_master::{
     events::{Check, Event},
     http::{self, Question},
     log_line::LogLine,
-    marathon::{Marathon, Shards, running::Task},
+    marathon::{
+        Marathon, Shards,
+        running::{Odd, Task},
+    },
     mesos::{self, Mesos},
     replication::{self, Agent, Asked, Finding, by_location, by_tasks},
     scaled::Counts,
@@ -111,7 +114,7 @@ struct Checker {
     tells: bool,
     /// Sensu and the log are told.
     sends: bool,
-    tasks: Vec<Task>,
+    tasks: Vec<Result<Task, Odd>>,
     agents: Vec<Agent>,
     /// What HAProxy said in each location: one look serves all instances.
     statistics: BTreeMap<String, Option<String>>,
@@ -170,7 +173,7 @@ impl Checker {
         let finding = if replication::is_counted_in_haproxy(&config, &asked) {
             by_location(&asked, &self.served(&asked, &config).await?)
         } else {
-            by_tasks(&asked, self.healthy(&instance))
+            by_tasks(&asked, self.healthy(&instance)?)
         };
         if self.tells {
             writeln!(io::stdout().lock(), "{}", finding.output.trim_end())?;
@@ -201,13 +204,22 @@ impl Checker {
         })
     }
 
-    fn healthy(&self, instance: &Instance) -> u64 {
+    /// # Errors
+    /// When Marathon says something of a task of its that is not understood.
+    fn healthy(&self, instance: &Instance) -> Result<u64, Odd> {
         let now = Timestamp::now();
-        let (service, name) = (&instance.service, &instance.instance);
-        let is_ours = |task: &&Task| JobId::matches(service, name, &task.app_id);
-        let healthy =
-            self.tasks.iter().filter(is_ours).filter(|task| replication::counts(task, now));
-        healthy.count().try_into().unwrap_or(u64::MAX)
+        let is_ours = |id: &str| JobId::matches(&instance.service, &instance.instance, id);
+        let mut healthy = 0;
+        for task in &self.tasks {
+            match task {
+                Ok(task) if is_ours(&task.app_id) => {
+                    healthy += u64::from(replication::counts(task, now));
+                }
+                Err(odd) if is_ours(&odd.app) => return Err(odd.clone()),
+                _ => {}
+            }
+        }
+        Ok(healthy)
     }
 
     async fn served(

@@ -43,7 +43,7 @@ pub fn compare(wanted: &[Wanted], listed: &[Vec<Listed>]) -> Work {
         }
     }
     for Wanted { id, instances, shard } in wanted {
-        if there.remove(&(id.clone(), *shard)) != Some(*instances) {
+        if there.remove(&(id.clone(), *shard)) != Some(Some(*instances)) {
             work.instances.extend(short(id));
         }
     }
@@ -62,7 +62,7 @@ mod tests {
 
     fn listed(apps: &[(&str, i64)]) -> Vec<Listed> {
         apps.iter()
-            .map(|(id, instances)| Listed { id: format!("/{id}"), instances: *instances })
+            .map(|(id, instances)| Listed { id: format!("/{id}"), instances: Some(*instances) })
             .collect()
     }
 

@@ -143,6 +143,7 @@ impl World {
             instances: u32::try_from(app.instances).unwrap_or(u32::MAX),
             tasks: app.tasks.iter().map(|one| task(app, one)).collect(),
             has_health_checks: true,
+            odd: None,
         });
         let all = self.apps.iter().flat_map(|app| &app.tasks);
         (listed.collect(), all.map(|task| (task.id.clone(), task.fact())).collect())

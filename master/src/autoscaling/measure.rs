@@ -114,13 +114,12 @@ impl CpuTimes {
         let asked = stream::iter(hosts).map(async |host| {
             let url = format!("{scheme}://{host}:{AGENT_PORT}/monitor/statistics.json");
             let said = ask(&url, OF_AGENTS, MOST_OF_AGENTS).await.ok().flatten();
-            said.and_then(|said| serde_json::from_value(said).ok()).unwrap_or_default()
+            shown(&said.unwrap_or_default())
         });
         let ids: BTreeSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
-        let shown: Vec<Vec<Shown>> = asked.buffer_unordered(AT_ONCE).collect().await;
-        let shown =
-            shown.into_iter().flatten().filter(|one| ids.contains(one.executor_id.as_str()));
-        Self(shown.filter_map(|one| Some((one.executor_id, one.statistics.share()?))).collect())
+        let all: Vec<Vec<Shown>> = asked.buffer_unordered(AT_ONCE).collect().await;
+        let ours = all.into_iter().flatten().filter(|one| ids.contains(one.executor_id.as_str()));
+        Self(ours.filter_map(|one| Some((one.executor_id, one.statistics.share()?))).collect())
     }
 
     #[must_use]
@@ -178,6 +177,13 @@ struct Statistics {
     cpus_user_time_secs: f64,
 }
 
+/// What an agent says of each of its executors. One that has just started has no numbers yet; that hides no
+/// other.
+fn shown(said: &Value) -> Vec<Shown> {
+    let all = said.as_array().into_iter().flatten();
+    all.filter_map(|one| Shown::deserialize(one).ok()).collect()
+}
+
 impl Statistics {
     fn share(&self) -> Option<f64> {
         let limit = self.cpus_limit - OF_EXECUTOR;
@@ -202,6 +208,19 @@ mod tests {
         assert_eq!(now.since(&CpuTimes::default(), 60.0, None), Err(Unmeasured::NoPast));
         assert_eq!(now.since(&before, 0.0, None), Err(Unmeasured::NoPast));
         assert!(CpuTimes::read("1:z").since(&before, 60.0, None).is_err());
+    }
+
+    #[test]
+    fn an_executor_without_numbers_hides_no_other() {
+        let numbers =
+            json!({"cpus_limit": 1.1, "cpus_system_time_secs": 1, "cpus_user_time_secs": 2.0});
+        let said = json!([
+            {"executor_id": "new", "statistics": {"cpus_limit": 1.1}}, {"executor_id": "new"}, null,
+            {"executor_id": "a", "statistics": numbers},
+        ]);
+        let ids: Vec<String> = shown(&said).into_iter().map(|one| one.executor_id).collect();
+        assert_eq!(ids, ["a"]);
+        assert!(shown(&json!({"executors": []})).is_empty());
     }
 
     #[test]

@@ -30,10 +30,11 @@ impl Registered {
         Ok(all)
     }
 
-    /// Whether a task with one of these ports is among them.
+    /// Whether a task with one of these ports is among them, on a host with these addresses: which of them it
+    /// is registered under is for whoever registers it.
     #[must_use]
-    pub fn has(&self, ip: IpAddr, ports: &[u16]) -> bool {
-        ports.iter().any(|port| self.0.contains(&(ip, *port)))
+    pub fn has(&self, ips: &[IpAddr], ports: &[u16]) -> bool {
+        ips.iter().any(|ip| ports.iter().any(|port| self.0.contains(&(*ip, *port))))
     }
 }
 
@@ -72,6 +73,18 @@ mod tests {
         for other in ["", "host", "10.0.0.1:80", "a:1_b:2", "host_10.0.0.1:http", "h_::1:80"] {
             assert_eq!(ServerName::parse(other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_host_is_known_by_any_of_its_addresses() {
+        let csv = "# pxname,svname,qcur,scur,status\nweb.main,h_10.0.0.1:80,0,0,UP\nweb.main,h_10.0.0.1:81,0,0,DOWN\n";
+        let all = Registered::all(csv).unwrap();
+        let has = |ips: &[&str], port| {
+            let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+            all["web.main"].has(&ips, &[port])
+        };
+        assert!(has(&["fd00::1", "10.0.0.1"], 80));
+        assert!(!has(&["fd00::1"], 80) && !has(&["10.0.0.1"], 81));
     }
 
     #[test]

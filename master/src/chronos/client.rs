@@ -116,10 +116,9 @@ impl Chronos {
     /// See [`Error`].
     pub async fn whole_jobs(&self) -> Result<Vec<(Listed, serde_json::Value)>, Error> {
         let (url, body) = self.ask(Method::GET, "/scheduler/jobs", "").await?;
-        let unreadable = |source| Error::Unreadable { url, source };
-        let read = || Ok((Listed::parse(&body)?, serde_json::from_slice::<Vec<_>>(&body)?));
-        let (listed, all) = read().map_err(unreadable)?;
-        Ok(listed.into_iter().zip(all).collect())
+        let all: Vec<serde_json::Value> =
+            serde_json::from_slice(&body).map_err(|source| Error::Unreadable { url, source })?;
+        Ok(all.into_iter().filter_map(|said| Some((Listed::read(&said)?, said))).collect())
     }
 
     /// Creates a job or puts it in the place of the one with its name.
@@ -169,7 +168,7 @@ impl Chronos {
     /// See [`Error`].
     pub async fn disable(&self, mut job: Definition) -> Result<(), Error> {
         job.insert("disabled".to_owned(), true.into());
-        let path = path_of(!job.contains_key("schedule"));
+        let path = path_of(job.get("schedule").is_none_or(serde_json::Value::is_null));
         self.ask(Method::PUT, path, &serde_json::Value::Object(job).to_string()).await.map(drop)
     }
 

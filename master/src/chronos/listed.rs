@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde_json::Value;
 use soa_configs::yaml::{Map, Node};
 
 use super::JobName;
@@ -54,58 +54,50 @@ pub struct LastRun {
     pub is_success: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Raw {
-    name: String,
-    description: Option<String>,
-    disabled: Option<bool>,
-    last_success: Option<String>,
-    last_error: Option<String>,
-    success_count: Option<i64>,
-    error_count: Option<i64>,
-    schedule: Option<String>,
-    schedule_time_zone: Option<String>,
-    epsilon: Option<String>,
-    command: Option<String>,
-    parents: Option<BTreeSet<String>>,
-}
-
 impl Listed {
     /// Reads the answer of `GET /scheduler/jobs`.
     ///
     /// # Errors
-    /// When it is no list of jobs.
+    /// When it is no list.
     pub fn parse(answer: &[u8]) -> Result<Vec<Self>, serde_json::Error> {
-        let raw: Vec<Raw> = serde_json::from_slice(answer)?;
-        Ok(raw.into_iter().map(Self::of).collect())
+        let said: Vec<Value> = serde_json::from_slice(answer)?;
+        Ok(said.iter().filter_map(Self::read).collect())
     }
 
-    fn of(raw: Raw) -> Self {
-        let starts = match (&raw.schedule, raw.parents) {
+    /// Reads one job, of which a field of another kind says as much as one that is not there: an odd job hides
+    /// no other. `None`: it has no name.
+    #[must_use]
+    pub fn read(said: &Value) -> Option<Self> {
+        let text = |field: &str| said.get(field).and_then(Value::as_str).map(str::to_owned);
+        let or_empty = |field: &str| text(field).unwrap_or_default();
+        let count = |field: &str| said.get(field).and_then(Value::as_i64).unwrap_or(0);
+        let parents = said.get("parents").and_then(Value::as_array);
+        let starts = match (text("schedule"), parents) {
             (Some(_), _) => Starts::Schedule,
-            (None, Some(parents)) => Starts::Parents(parents),
+            (None, Some(parents)) => {
+                let names = parents.iter().filter_map(Value::as_str);
+                Starts::Parents(names.map(str::to_owned).collect())
+            }
             (None, None) => Starts::Unknown,
         };
-        let details = Details {
-            schedule: raw.schedule.unwrap_or_default(),
-            zone: raw.schedule_time_zone.unwrap_or_default(),
-            epsilon: raw.epsilon.unwrap_or_default(),
-            command: raw.command.unwrap_or_default(),
-        };
-        Self {
-            name: raw.name,
-            description: raw.description.unwrap_or_default(),
-            is_disabled: raw.disabled.unwrap_or(false),
+        Some(Self {
+            name: text("name")?,
+            description: or_empty("description"),
+            is_disabled: said.get("disabled").and_then(Value::as_bool).unwrap_or(false),
             past: Past {
-                last_success: raw.last_success.unwrap_or_default(),
-                last_error: raw.last_error.unwrap_or_default(),
-                success_count: raw.success_count.unwrap_or(0),
-                error_count: raw.error_count.unwrap_or(0),
+                last_success: or_empty("lastSuccess"),
+                last_error: or_empty("lastError"),
+                success_count: count("successCount"),
+                error_count: count("errorCount"),
             },
             starts,
-            details,
-        }
+            details: Details {
+                schedule: or_empty("schedule"),
+                zone: or_empty("scheduleTimeZone"),
+                epsilon: or_empty("epsilon"),
+                command: or_empty("command"),
+            },
+        })
     }
 
     /// `None`: PaaSTA gives no job such a name.
@@ -190,5 +182,17 @@ mod tests {
         assert_eq!(ours, [true, false, false, false]);
         assert_eq!(jobs[3].starts, Starts::Parents(["a".to_owned(), "b".to_owned()].into()));
         assert!(Listed::parse(b"{}").is_err());
+    }
+
+    #[test]
+    fn an_odd_job_hides_no_other() {
+        let jobs = br#"[null, {"description": "config0123abcd"}, {"name": null}, {"name": "web a",
+            "description": 5, "disabled": "no", "successCount": "x", "parents": "web b", "epsilon": {}},
+            {"name": "web b", "successCount": 7, "schedule": "R/2018-01-01T00:00:00Z/PT1H", "parents": [null]}]"#;
+        let jobs = Listed::parse(jobs).unwrap();
+        let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+        assert_eq!(names, ["web a", "web b"]);
+        assert_eq!((&jobs[0].starts, jobs[0].is_made_by_paasta()), (&Starts::Unknown, false));
+        assert_eq!((&jobs[1].starts, jobs[1].past.success_count), (&Starts::Schedule, 7));
     }
 }

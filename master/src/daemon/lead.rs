@@ -181,7 +181,8 @@ impl<F: Fn() -> bool> Looker<'_, F> {
         let scan = scan?;
         let nothing = Scan::default();
         let changed = scan.changed(memory.before.as_ref().unwrap_or(&nothing));
-        if memory.before.is_some() && changed.is_empty() {
+        let is_same = |before: &Scan| changed.is_empty() && scan.has_all_of(before);
+        if memory.before.as_ref().is_some_and(is_same) {
             memory.before = Some(scan.clone());
             let was_held = std::mem::replace(&mut memory.is_held, false);
             let found = Look::Found { scan, work: changed, is_first: false };
@@ -202,9 +203,12 @@ struct Leader<'l> {
     terms: Terms<'l>,
     status: &'l watch::Sender<Arc<Status>>,
     queue: Queue,
-    scan: Scan,
+    /// `None`: nobody has looked yet.
+    scan: Option<Scan>,
     /// As it was last known.
     emptied: Option<Emptied>,
+    /// Hosts that are to be emptied, and of which all instances were put in the queue.
+    attended: BTreeSet<String>,
     held: Option<String>,
     complaints: BTreeMap<String, Vec<String>>,
     passes: u64,
@@ -222,8 +226,9 @@ impl<'l> Leader<'l> {
             terms,
             status,
             queue: Queue::default(),
-            scan: Scan::default(),
+            scan: None,
             emptied: None,
+            attended: BTreeSet::new(),
             held: None,
             complaints: BTreeMap::new(),
             passes: 0,
@@ -241,7 +246,7 @@ impl<'l> Leader<'l> {
     }
 
     fn add(&mut self, name: Name, due: Instant, bulk: bool) {
-        let aim = self.scan.aims.get(&name);
+        let aim = self.scan.as_ref().and_then(|scan| scan.aims.get(&name));
         let priority = if bulk { BULK } else { aim.map_or(0, |aim| aim.priority) };
         let shard = aim.map_or(0, |aim| aim.shard);
         self.queue.add(name, due, priority, shard);
@@ -260,9 +265,11 @@ impl<'l> Leader<'l> {
             Look::Ended(_) => return,
         };
         self.held = None;
-        self.scan = scan;
-        let all: Vec<Name> =
-            self.scan.aims.keys().chain(self.scan.faulty.keys()).cloned().collect();
+        let all: Vec<Name> = scan.aims.keys().chain(scan.faulty.keys()).cloned().collect();
+        self.queue.retain(|name| scan.has(name));
+        let full: BTreeSet<String> = all.iter().map(in_full).collect();
+        self.complaints.retain(|name, _| full.contains(name));
+        self.scan = Some(scan);
         let (now, rates) = (Instant::now(), &self.deployer.settings.deployd);
         if is_first && self.terms.is_reload {
             self.add_spaced(work.into_iter().collect(), spacing(rates.big_bounce_rate));
@@ -286,10 +293,15 @@ impl<'l> Leader<'l> {
 
     fn ended(&mut self, name: &Name, verdict: Verdict, say: impl Fn(&str)) {
         let Verdict { has_failed, again, complaints, .. } = verdict;
-        let full = format!("{}.{}", name.0, name.1);
+        let full = in_full(name);
         complaints.iter().for_each(|line| say(&format!("{full}: {line}")));
         self.passes += 1;
         self.failures += u64::from(has_failed);
+        if !self.is_wanted(name) {
+            self.complaints.remove(&full);
+            self.queue.forget(name);
+            return;
+        }
         if complaints.is_empty() {
             self.complaints.remove(&full);
         } else {
@@ -299,36 +311,54 @@ impl<'l> Leader<'l> {
         self.queue.done(name, Instant::now(), has_failed, again, factor);
     }
 
+    /// As long as nobody has looked, anything may be.
+    fn is_wanted(&self, name: &Name) -> bool {
+        self.scan.as_ref().is_none_or(|scan| scan.has(name))
+    }
+
     /// Instances with tasks on hosts that are to go now are looked at.
     async fn polled(&mut self, emptied: Emptied, say: impl Fn(&str)) {
-        let before = match (&self.emptied, &emptied) {
-            (Some(Emptied::Known(before)), Emptied::Known(_)) => before.clone(),
+        match (&self.emptied, &emptied) {
+            (_, Emptied::Known(now)) => self.attend(now, &say).await,
             // What was known stands.
             (Some(Emptied::Known(_)), Emptied::Late(why) | Emptied::Unknown(why)) => {
                 say(&format!("which hosts are to be emptied is not known: {why}"));
                 return;
             }
-            _ => BTreeSet::new(),
-        };
-        if let Emptied::Known(now) = &emptied
-            && !now.is_subset(&before)
-            && let Ok(apps) = sight::all_apps(&self.deployer.shards).await
-        {
-            let goes = |host: &String| now.contains(host) && !before.contains(host);
-            let moved = apps.iter().filter(|app| app.tasks.iter().any(|task| goes(&task.host)));
-            let names = moved.filter_map(|app| JobId::parse(app.id.trim_start_matches('/')).ok());
-            let names: BTreeSet<Name> = names.map(|id| (id.service, id.instance)).collect();
-            names.into_iter().for_each(|name| self.add(name, Instant::now(), false));
+            _ => {}
         }
         self.emptied = Some(emptied);
     }
 
+    /// Of hosts that were not to go before. When Marathon does not say what runs there, the next poll tries again.
+    async fn attend(&mut self, now: &BTreeSet<String>, say: impl Fn(&str)) {
+        self.attended.retain(|host| now.contains(host));
+        if now.is_subset(&self.attended) {
+            return;
+        }
+        let apps = match sight::all_apps(&self.deployer.shards).await {
+            Ok(apps) => apps,
+            Err(error) => {
+                say(&format!("what runs on hosts that are to be emptied is not known: {error}"));
+                return;
+            }
+        };
+        let goes = |host: &String| now.contains(host) && !self.attended.contains(host);
+        let moved = apps.iter().filter(|app| app.tasks.iter().any(|task| goes(&task.host)));
+        let names = moved.filter_map(|app| JobId::parse(app.id.trim_start_matches('/')).ok());
+        let names: BTreeSet<Name> = names.map(|id| (id.service, id.instance)).collect();
+        let (wanted, due) = (names.into_iter().filter(|name| self.is_wanted(name)), Instant::now());
+        let wanted: Vec<Name> = wanted.collect();
+        wanted.into_iter().for_each(|name| self.add(name, due, false));
+        self.attended.clone_from(now);
+    }
+
     fn publish(&self) {
-        let under_way = self.queue.under_way().map(|(service, name)| format!("{service}.{name}"));
+        let under_way = self.queue.under_way().map(in_full);
         self.status.send_replace(Arc::new(Status {
             leads: true,
             cluster: self.deployer.cluster.to_string(),
-            instances: self.scan.aims.len() + self.scan.faulty.len(),
+            instances: self.scan.as_ref().map_or(0, |scan| scan.aims.len() + scan.faulty.len()),
             waiting: self.queue.waiting(),
             under_way: under_way.collect(),
             passes: self.passes,
@@ -337,4 +367,9 @@ impl<'l> Leader<'l> {
             complaints: self.complaints.clone(),
         }));
     }
+}
+
+/// As people write it.
+fn in_full((service, name): &Name) -> String {
+    format!("{service}.{name}")
 }

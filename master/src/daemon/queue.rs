@@ -105,6 +105,18 @@ impl Queue {
         }
     }
 
+    /// Forgets those that wait and that nobody asks for any more.
+    pub fn retain(&mut self, is_wanted: impl Fn(&Name) -> bool) {
+        self.waiting.retain(|name, _| is_wanted(name));
+        self.again.retain(is_wanted);
+    }
+
+    /// A pass over an instance has ended, and nobody asks for it any more.
+    pub fn forget(&mut self, name: &Name) {
+        self.under_way.remove(name);
+        self.again.remove(name);
+    }
+
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.len()
@@ -141,6 +153,19 @@ mod tests {
         queue.done(&name("a"), now, false, None, 30);
         assert_eq!(queue.take(now, 2), Some(name("bulk")));
         assert_eq!(queue.take(later, 3), Some(name("later")));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asks_for_any_more_is_forgotten() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.add(name("a"), now, 0, 0);
+        queue.add(name("b"), now, 0, 0);
+        assert_eq!(queue.take(now, 1), Some(name("a")));
+        queue.add(name("a"), now, 0, 0);
+        queue.retain(|_| false);
+        queue.forget(&name("a"));
+        queue.done(&name("a"), now, true, None, 30);
+        assert_eq!((queue.waiting(), queue.under_way().count()), (0, 0));
     }
 
     #[tokio::test]

@@ -82,6 +82,18 @@ impl Scan {
         aims.map(|(name, _)| name).chain(faulty.map(|(name, _)| name)).cloned().collect()
     }
 
+    /// Whether an instance is asked for.
+    #[must_use]
+    pub fn has(&self, name: &Name) -> bool {
+        self.aims.contains_key(name) || self.faulty.contains_key(name)
+    }
+
+    /// Whether all instances of another scan are asked for here, too.
+    #[must_use]
+    pub fn has_all_of(&self, before: &Self) -> bool {
+        before.aims.keys().chain(before.faulty.keys()).all(|name| self.has(name))
+    }
+
     /// Instances that Marathon does not have as they are to be.
     #[must_use]
     pub fn unmet(&self, listing: &Listing) -> BTreeSet<Name> {

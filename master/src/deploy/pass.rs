@@ -166,6 +166,9 @@ impl<'s> Deployer<'s> {
         apps: Apps,
         emptied: &Emptied,
     ) -> Result<Looked, Verdict> {
+        if let Some(odd) = apps.all().find_map(|app| app.odd.as_ref()) {
+            return Err(Verdict::unable(odd.to_string()));
+        }
         let drainer = Drainer::new(&wanted.draining, wanted.owner.clone())
             .map_err(|error| Verdict::unable(error.to_string()))?;
         let emptied = match emptied {

@@ -24,10 +24,10 @@ const FRESH: Duration = Duration::from_secs(2);
 /// Beyond so many hosts, answers that are no longer good are forgotten.
 const HOSTS: usize = 256;
 
-/// What one HAProxy says, by namespace, and the address of its host.
+/// What one HAProxy says, by namespace, and the addresses of its host.
 #[derive(Debug)]
 pub struct Statistics {
-    pub address: IpAddr,
+    pub addresses: Vec<IpAddr>,
     pub namespaces: BTreeMap<String, Registered>,
 }
 
@@ -91,8 +91,10 @@ async fn ask(url: Result<String, Arc<str>>, host: String) -> Answer {
     let (_, text) = asked.await.map_err(|error| told(error.into()))?;
     let namespaces = Registered::all(&String::from_utf8_lossy(&text))
         .map_err(|error| told(anyhow::Error::from(error).context(url)))?;
-    let found = tokio::net::lookup_host((host.as_str(), 0)).await;
-    let address = found.ok().and_then(|mut found| found.next());
-    let address = address.ok_or_else(|| Arc::from(format!("{host} has no address")))?.ip();
-    Ok(Arc::new(Statistics { address, namespaces }))
+    let found = tokio::net::lookup_host((host.as_str(), 0)).await.into_iter().flatten();
+    let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    if addresses.is_empty() {
+        return Err(Arc::from(format!("{host} has no address")));
+    }
+    Ok(Arc::new(Statistics { addresses, namespaces }))
 }

@@ -210,7 +210,7 @@ async fn registered<'t>(
             Ok(statistics) => {
                 let Some(servers) = statistics.namespaces.get(&namespace) else { continue };
                 let here = tasks.iter().filter(|task| task.host == host);
-                let there = here.filter(|task| servers.has(statistics.address, &task.ports));
+                let there = here.filter(|task| servers.has(&statistics.addresses, &task.ports));
                 registered.extend(there.map(|task| task.id.as_str()));
             }
             Err(error) => unheard.push(format!("{error}; its tasks count as not registered")),

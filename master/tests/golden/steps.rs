@@ -84,7 +84,7 @@ fn app(given: &Value, id: &str, now: Timestamp) -> RunningApp {
     let tasks = given["tasks"].as_array().into_iter().flatten().enumerate().map(task).collect();
     let instances = given["instances"].as_u64().unwrap().try_into().unwrap();
     let shard = given["shard"].as_u64().unwrap_or(0).try_into().unwrap();
-    RunningApp { id: id.to_owned(), shard, instances, tasks, has_health_checks: true }
+    RunningApp { id: id.to_owned(), shard, instances, tasks, has_health_checks: true, odd: None }
 }
 
 /// What is known of the tasks of an app.

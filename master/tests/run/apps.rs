@@ -1,6 +1,8 @@
 //! Marathon under the daemon.
 
-use end_to_end::web;
+use std::fs;
+
+use end_to_end::{marathon::Fault, web};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -68,13 +70,18 @@ async fn what_would_stop_a_cluster_stops_the_daemon_until_it_is_taken_back() {
 async fn tasks_on_a_host_that_is_to_go_get_others_elsewhere() {
     let scene = Scene::new().await;
     scene.want("web", "{instances: 2}", "1111111111111111");
-    let daemon = scene.daemon();
+    let first = scene.daemon();
     scene.until_runs("web", "1111111111111111").await;
-    let rests = |s: &Value| s["passes"] == 1 && s["under_way"] == json!([]);
-    daemon.until("the app is created", rests).await;
+    // Another one finds everything as it should be: nothing brings it back to the instance but the host.
+    drop(first);
+    let daemon = scene.daemon();
+    let rests = |s: &Value| s["passes"] == 1 && s["under_way"] == json!([]) && s["waiting"] == 0;
+    daemon.until("it rests", rests).await;
     let host = scene.marathon.read(|machine| machine.tasks().next().unwrap().host.clone());
     let there = scene.marathon.read(|machine| machine.tasks().filter(|t| t.host == host).count());
     assert!(scene.hosts.iter().any(|one| one.name == host));
+    // A Marathon that stumbles just then is asked again.
+    scene.marathon.fault(Fault::status("GET", "/v2/apps", 503, "not now"));
     scene.mesos.drain(&[&host]);
     scene
         .marathon
@@ -84,4 +91,18 @@ async fn tasks_on_a_host_that_is_to_go_get_others_elsewhere() {
             wanted.next().filter(|count| *count == 2 + there)
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_is_gone_is_forgotten() {
+    let scene = Scene::new().await;
+    scene.want("web", "{instances: 1}", "1111111111111111");
+    scene.want("odd", "{cmd: a, args: [b]}", "1111111111111111");
+    let daemon = scene.daemon();
+    let is_told = |s: &Value| s["complaints"]["odd.main"].is_array() && s["waiting"] != 0;
+    daemon.until("the fault is told and tried again", is_told).await;
+    fs::remove_dir_all(scene.place.path().join("soa/odd")).unwrap();
+    let is_forgotten = |s: &Value| s["complaints"] == json!({}) && s["instances"] == 1;
+    let status = daemon.until("it is forgotten", is_forgotten).await;
+    assert!(status["under_way"].as_array().unwrap().iter().all(|name| name != "odd.main"));
 }

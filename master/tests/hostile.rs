@@ -1,0 +1,178 @@
+//! What `paasta-master` makes of servers that answer oddly: each by a script of answers, byte for byte.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    thread,
+};
+
+use end_to_end::{Place, place::Ended};
+use serde_json::{Value, json};
+
+/// Answers of a server: what a path begins with, and the whole answer. The first that fits counts.
+type Answers = Vec<(&'static str, String)>;
+
+fn ok(body: &Value) -> String {
+    let body = body.to_string();
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+/// A server that ends with the test.
+fn serve(answers: Answers) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answers = answers.clone();
+            thread::spawn(move || answer(stream, &answers));
+        }
+    });
+    port
+}
+
+/// Whoever asks may be gone already.
+fn answer(stream: TcpStream, answers: &Answers) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let (mut first, mut length) = (String::new(), 0);
+    reader.read_line(&mut first).ok()?;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let line = line.trim().to_ascii_lowercase();
+        if let Some(given) = line.strip_prefix("content-length:") {
+            length = given.trim().parse().ok()?;
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    reader.take(length).read_to_end(&mut Vec::new()).ok()?;
+    let path = first.split(' ').nth(1)?;
+    let found = answers.iter().find(|(begin, _)| path.starts_with(begin));
+    let missing = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let text = found.map_or(missing, |(_, text)| text);
+    (&stream).write_all(text.as_bytes()).ok()
+}
+
+struct Scene {
+    place: Place,
+}
+
+impl Scene {
+    /// One server for Marathon, Mesos and Chronos; services `web`, `odd` and `api`, each with an instance `main`.
+    fn new(answers: Answers) -> Self {
+        let place = Place::new().unwrap();
+        let port = serve(answers);
+        let master =
+            json!({"profile": "default", "default": {"master": format!("127.0.0.1:{port}")}});
+        place.file("mesos.json", &master.to_string()).unwrap();
+        let url = format!("http://127.0.0.1:{port}");
+        let system = json!({
+            "cluster": "c1", "docker_registry": "reg.example.net", "volumes": [], "sensu_host": null,
+            "marathon_servers": [{"url": [url], "user": "u", "password": "p"}],
+            "chronos_config": {"url": [url], "user": "u", "password": "p"},
+            "log_writer": {"driver": "null"},
+            "mesos_config": {"path": place.path().join("mesos.json")},
+        });
+        place.file("etc/all.json", &system.to_string()).unwrap();
+        for service in ["web", "odd", "api"] {
+            let image =
+                json!({"docker_image": format!("services-{service}:paasta-0123456789abcdef")});
+            let name = format!("{service}:paasta-c1.main");
+            let deployments = json!({"v1": {name: image}}).to_string();
+            place.file(&format!("soa/{service}/deployments.json"), &deployments).unwrap();
+            place.file(&format!("soa/{service}/marathon-c1.yaml"), "main: {}\n").unwrap();
+        }
+        Self { place }
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Ended {
+        let (command, rest) = arguments.split_first().unwrap();
+        let all: Vec<&str> = [*command, "-d", "soa"].iter().chain(rest).copied().collect();
+        self.place.run(env!("CARGO_BIN_EXE_paasta-master"), &all).await.unwrap()
+    }
+}
+
+/// A Mesos with no host to be emptied, and these agents.
+fn mesos(agents: &Value) -> Answers {
+    vec![
+        ("/master/maintenance/status", ok(&json!({}))),
+        ("/master/slaves", ok(&json!({"slaves": agents}))),
+    ]
+}
+
+fn task(app: &str, ports: &Value) -> Value {
+    json!({"id": format!("{app}.t"), "appId": format!("/{app}.main.g.c"), "host": "127.0.0.1", "ports": ports,
+        "state": "TASK_RUNNING", "startedAt": "2018-01-01T00:00:00.000Z"})
+}
+
+fn app(service: &str, tasks: &Value) -> Value {
+    json!({"id": format!("/{service}.main.g.c"), "instances": 1, "tasks": tasks})
+}
+
+#[tokio::test]
+async fn an_odd_app_hides_no_other() {
+    let apps = json!([
+        app("web", &json!([task("web", &json!([31_000]))])),
+        app("odd", &json!([task("odd", &json!([99_999_999]))])),
+        app("api", &Value::Null),
+        {"id": 5}, null,
+    ]);
+    let mut answers = mesos(&json!([]));
+    answers.push(("/v2/apps/", ok(&json!({"app": {"id": "/web.main.g.c"}}))));
+    answers.push(("/v2/apps", ok(&json!({"apps": apps}))));
+    let scene = Scene::new(answers);
+
+    let planned = scene.run(&["plan", "--json"]).await;
+    assert_eq!(planned.0, 1, "{planned:?}");
+    let text = planned.1.as_str();
+    assert!(text.contains("web.main") && text.contains("api.main"), "{planned:?}");
+    let told = "odd.main: what Marathon says of /odd.main.g.c is not understood";
+    assert!(planned.2.contains(told), "{planned:?}");
+    assert!(!text.contains("odd.main"), "{planned:?}");
+
+    // Chronos, which is the same server, answers 404: that hides nothing.
+    let said: Value = serde_json::from_str(&planned.1).unwrap();
+    assert_eq!((said["instances"].as_array().unwrap().len(), &said["jobs"]), (2, &Value::Null));
+    assert!(planned.2.contains("answers 404"), "{planned:?}");
+
+    let listed = scene.run(&["instances", "--minimal"]).await;
+    assert_eq!(listed.1, "api.main\nodd.main\nweb.main\n", "{listed:?}");
+    let cleaned = scene.run(&["cleanup", "--dry-run"]).await;
+    assert_eq!((cleaned.0, cleaned.1.as_str()), (0, ""), "{cleaned:?}");
+}
+
+#[tokio::test]
+async fn an_odd_task_makes_its_own_instance_unseen_and_an_odd_agent_nobody() {
+    let mut answers = mesos(&json!([null, {"id": "a"}, {"hostname": "h", "attributes": null}]));
+    let tasks = json!([task("web", &Value::Null), task("odd", &json!({})), null]);
+    answers.push(("/v2/tasks", ok(&json!({"tasks": tasks}))));
+    let scene = Scene::new(answers);
+    let checked = scene.run(&["check-replication", "--dry-run"]).await;
+    assert_eq!(checked.0, 1, "{checked:?}");
+    for line in ["Service web.main has 1 out of 1", "Service api.main has 0 out of 1"] {
+        assert!(checked.1.contains(line), "{checked:?}");
+    }
+    assert!(!checked.1.contains("odd.main"), "{checked:?}");
+    assert!(
+        checked.2.starts_with("error: odd.main: what Marathon says of /odd.main.g.c"),
+        "{checked:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_plan_shows_of_chronos_what_it_can_when_marathon_is_away() {
+    let jobs = json!([null, {"name": 5}, {"name": "gone job", "description": "config0123abcd", "parents": {}}]);
+    let mut answers = mesos(&json!([]));
+    answers.push(("/scheduler/jobs", ok(&jobs)));
+    let scene = Scene::new(answers);
+    let planned = scene.run(&["plan"]).await;
+    assert_eq!(
+        (planned.0, planned.1.as_str()),
+        (1, "gone job: remove from Chronos\n"),
+        "{planned:?}"
+    );
+    assert!(planned.2.contains("answers 404"), "{planned:?}");
+}
