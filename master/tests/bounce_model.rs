@@ -1,10 +1,15 @@
 //! A bounce under everything that can happen to it: what a method promises, pass after pass.
 
+#[path = "methods/promise.rs"]
+mod promise;
+
 use paasta_master::bounce::{
-    Decision, Margin, Method, Situation, decide,
+    Decision, Method, Situation, decide,
     standing::{Stand, Standing},
 };
 use proptest::prelude::*;
+
+use self::promise::{crossover, promise};
 
 /// A task as the world has it.
 #[derive(Clone, Copy, Debug)]
@@ -132,24 +137,13 @@ impl World {
     }
 }
 
-/// The least that a method leaves of `before`, by its own decisions.
-fn promise(method: Method, want: u32, before: usize) -> usize {
-    match method {
-        Method::Crossover(margin) => before.min(margin.of(want)),
-        Method::Upthendown => before.min(want as usize),
-        Method::Brutal | Method::Downthenup | Method::Down => 0,
-    }
-}
-
 fn methods() -> impl Strategy<Value = Method> {
     prop_oneof![
         Just(Method::Brutal),
         Just(Method::Upthendown),
         Just(Method::Downthenup),
         Just(Method::Down),
-        (1..=100_u8).prop_filter_map("a margin", |percent| {
-            Margin::new(f64::from(percent) / 100.0).ok().map(Method::Crossover)
-        }),
+        crossover(),
     ]
 }
 

@@ -1,12 +1,17 @@
 //! Passes over an instance as [`step`](paasta_master::step) decides them, against a Marathon that follows:
 //! hosts that are emptied, marks that nobody can set, tasks that come and go, counts that change.
 
+#[path = "methods/promise.rs"]
+mod promise;
+
 use paasta_master::{
-    bounce::{Margin, Method},
+    bounce::Method,
     marathon::running::{RunningApp, Task},
     step::{Drained, Fact, Facts, Seen, Step, next},
 };
 use proptest::prelude::*;
+
+use self::promise::{crossover, promise};
 
 /// A task as the world has it.
 #[derive(Clone, Debug)]
@@ -207,23 +212,12 @@ impl World {
     }
 }
 
-/// The least that a method leaves of `before`.
-fn promise(method: Method, want: u32, before: usize) -> usize {
-    match method {
-        Method::Crossover(margin) => before.min(margin.of(want)),
-        Method::Upthendown => before.min(want as usize),
-        Method::Brutal | Method::Downthenup | Method::Down => 0,
-    }
-}
-
 fn methods() -> impl Strategy<Value = Method> {
     prop_oneof![
         1 => Just(Method::Brutal),
         2 => Just(Method::Upthendown),
         1 => Just(Method::Downthenup),
-        4 => (1..=100_u8).prop_filter_map("a margin", |percent| {
-            Margin::new(f64::from(percent) / 100.0).ok().map(Method::Crossover)
-        }),
+        4 => crossover(),
     ]
 }
 

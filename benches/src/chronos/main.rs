@@ -3,21 +3,19 @@
 
 #![allow(clippy::print_stdout, reason = "the figures are what this program is for")]
 
-use std::{
-    collections::HashMap,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+#[path = "../run.rs"]
+mod run;
+
+use std::{collections::HashMap, time::Duration};
 
 use clap::Parser;
 use end_to_end::{
     Chronos, Place,
     chronos::{Call, Settings},
-    host::program,
-    processes,
 };
 use serde_json::{Map, Value, json};
-use tokio::{process::Command, time};
+
+use self::run::{Took, run};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -38,12 +36,6 @@ struct Arguments {
     /// How often each is run; of starts, so often and tenfold.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Took {
-    wall: Duration,
-    most_kib: u64,
 }
 
 #[tokio::main]
@@ -77,7 +69,7 @@ async fn main() -> Result<(), Failure> {
     println!("  {} listings and {writes} writes in {runs} passes", calls.len() - writes);
     chronos.forget_calls();
     let check = median(&place, &["chronos", "check", "-d", "soa"], runs).await?;
-    println!("check: {:.1?}, {:.1} MiB at most", check.wall, mebibytes(check.most_kib));
+    println!("check: {:.1?}, {:.1} MiB at most", check.wall, check.mebibytes());
     Ok(())
 }
 
@@ -147,12 +139,8 @@ fn show(what: &str, took: Took, theirs: Duration) {
         "{what}: {:.1?}, {:.1} MiB at most\n  \
          PaaSTA's on another machine {theirs:.1?} at least: {ratio:.0} times faster",
         took.wall,
-        mebibytes(took.most_kib),
+        took.mebibytes(),
     );
-}
-
-fn mebibytes(kib: u64) -> f64 {
-    kib as f64 / 1024.0
 }
 
 async fn median(place: &Place, words: &[&str], runs: u32) -> Result<Took, Failure> {
@@ -168,26 +156,4 @@ fn middle(mut all: Vec<Took>) -> Took {
     all.sort_unstable_by_key(|took| took.wall);
     let wall = all.get(all.len() / 2).map_or(Duration::ZERO, |took| took.wall);
     Took { wall, most_kib: all.iter().map(|took| took.most_kib).max().unwrap_or(0) }
-}
-
-async fn run(place: &Place, words: &[&str]) -> Result<Took, Failure> {
-    let begun = Instant::now();
-    let mut command = Command::new(program("paasta-master"));
-    command.args(words).current_dir(place.path()).env("PAASTA_SYSTEM_CONFIG_DIR", "etc");
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn()?;
-    let pid = child.id().ok_or("it has ended already")?;
-    let mut most_kib = 0;
-    let status = loop {
-        tokio::select! {
-            status = child.wait() => break status?,
-            () = time::sleep(Duration::from_millis(2)) => {
-                most_kib = most_kib.max(processes::memory(pid).map_or(0, |memory| memory.most_kib));
-            }
-        }
-    };
-    if !status.success() {
-        return Err(format!("{words:?} ended with {status}").into());
-    }
-    Ok(Took { wall: begun.elapsed(), most_kib })
 }

@@ -3,19 +3,18 @@
 
 #![allow(clippy::print_stdout, reason = "the figures are what this program is for")]
 
-use std::{
-    process::Stdio,
-    time::{Duration, Instant},
-};
+#[path = "../run.rs"]
+mod run;
+
+use std::time::Duration;
 
 use end_to_end::{
     Marathon, MesosMaster, Place, ZooKeeper,
-    host::program,
     marathon::{Host, Settings},
-    processes,
 };
 use serde_json::json;
-use tokio::{process::Command, time};
+
+use self::run::{Took, run};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -40,11 +39,6 @@ const COMMANDS: [&str; 10] = [
 const THEIR_START: Duration = Duration::from_millis(430);
 const THEIR_PASS: Duration = Duration::from_secs(215);
 const THEIR_RENDER: Duration = Duration::from_millis(563);
-
-struct Took {
-    wall: Duration,
-    most_kib: u64,
-}
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -84,7 +78,7 @@ async fn main() -> Result<(), Failure> {
     let took = run(&place, &["instances", "-d", "soa", "--minimal"]).await?;
     show("1,000 apps rendered and compared with an empty Marathon", &took, THEIR_RENDER);
     let took = run(&place, &["plan", "-d", "soa", "--json"]).await?;
-    println!("a plan of all their fields: {:.1?}, {:.1} MiB at most", took.wall, mib(&took));
+    println!("a plan of all their fields: {:.1?}, {:.1} MiB at most", took.wall, took.mebibytes());
     let took = run(&place, &["deploy", "-d", "soa"]).await?;
     // Most of it is the simulated Marathon's.
     println!("a pass that creates 1,000 apps: {:.1?}", took.wall);
@@ -96,13 +90,8 @@ async fn main() -> Result<(), Failure> {
 }
 
 fn show(what: &str, took: &Took, theirs: Duration) {
-    println!("{what}, {:.1} MiB at most", mib(took));
+    println!("{what}, {:.1} MiB at most", took.mebibytes());
     row("ours", took.wall, theirs);
-}
-
-#[expect(clippy::cast_precision_loss, reason = "nothing here takes 2^52 KiB")]
-fn mib(took: &Took) -> f64 {
-    took.most_kib as f64 / 1024.0
 }
 
 fn row(who: &str, ours: Duration, theirs: Duration) {
@@ -110,26 +99,4 @@ fn row(who: &str, ours: Duration, theirs: Duration) {
     println!(
         "  {who} {ours:.1?}, PaaSTA's on another machine {theirs:.1?}: {ratio:.0} times faster"
     );
-}
-
-async fn run(place: &Place, words: &[&str]) -> Result<Took, Failure> {
-    let begun = Instant::now();
-    let mut command = Command::new(program("paasta-master"));
-    command.args(words).current_dir(place.path()).env("PAASTA_SYSTEM_CONFIG_DIR", "etc");
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn()?;
-    let pid = child.id().ok_or("it has ended already")?;
-    let mut most_kib = 0;
-    let status = loop {
-        tokio::select! {
-            status = child.wait() => break status?,
-            () = time::sleep(Duration::from_millis(5)) => {
-                most_kib = most_kib.max(processes::memory(pid).map_or(0, |memory| memory.most_kib));
-            }
-        }
-    };
-    if !status.success() {
-        return Err(format!("{words:?} ended with {status}").into());
-    }
-    Ok(Took { wall: begun.elapsed(), most_kib })
 }

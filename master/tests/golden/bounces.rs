@@ -76,7 +76,7 @@ fn golden_happy_tasks_are_the_same() {
             let page = pages
                 .get(&url)
                 .map(|csv| Registered::all(csv).unwrap().remove(&namespace).unwrap_or_default());
-            page.is_some_and(|registered| registered.has(ip, &task.ports))
+            page.is_some_and(|registered| registered.has(&[ip], &task.ports))
         };
         let now = case["now"].as_str().unwrap().parse().unwrap();
         let happy = happy::tasks(&app, &params, now, is_registered);
