@@ -28,7 +28,7 @@ impl OfJob<'_> {
                 Some(state) => vec![state],
                 None => own.keys(&["disabled"]),
             },
-            "uris" => vec![Source::System("dockercfg_location")],
+            "uris" => own.dockercfg(self.settings),
             "environmentVariables" => own.env(rest.trim_end_matches(']')),
             "constraints" => self.constraints(),
             "container" => self.container(rest),
@@ -47,7 +47,7 @@ impl OfJob<'_> {
 
     fn constraints(&self) -> Vec<Source> {
         let own = self.own;
-        if let Some(constraints) = own.written(&["constraints"]) {
+        if let Some(constraints) = own.said("constraints") {
             return vec![constraints];
         }
         let keys = ["extra_constraints", "deploy_blacklist", "deploy_whitelist", "pool"];
