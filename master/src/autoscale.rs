@@ -131,7 +131,7 @@ async fn scale(
         }
     };
     io::stdout().lock().write_all(text.as_bytes())?;
-    let is_complete = failed == 0 && gathered.unnamed == 0;
+    let is_complete = failed == 0 && gathered.is_whole;
     Ok(if is_complete { Outcome::Complete } else { Outcome::Incomplete })
 }
 

@@ -166,7 +166,7 @@ fn deploy(of: &OfInstances, how: &How, dry_run: bool, as_json: bool) -> anyhow::
         complain(&refused.to_string());
         return Ok(Outcome::Incomplete);
     }
-    let is_complete = failed == 0 && gathered.unnamed == 0;
+    let is_complete = failed == 0 && gathered.is_whole;
     Ok(if is_complete { Outcome::Complete } else { Outcome::Incomplete })
 }
 

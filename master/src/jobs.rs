@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use paasta_master::chronos::{JobName, client::Chronos, pass::Pass, soa::Soa};
 use soa_configs::{Cluster, documents::Documents, paasta::Settings, tree};
 
-use crate::{Outcome, complain};
+use crate::Outcome;
 
 /// Bring Chronos in line with soa-configs, and look after its jobs.
 #[derive(Args)]
@@ -158,12 +158,9 @@ impl Host {
         Ok(Chronos::new(servers).with_patience(Duration::from_secs(self.way.timeout)))
     }
 
-    /// Tells what is broken in soa-configs; returns whether nothing is.
+    /// See [`crate::is_sound`].
     fn is_sound(&self) -> bool {
-        let mut problems = self.documents.problems().peekable();
-        let is_sound = problems.peek().is_none();
-        problems.for_each(|problem| complain(&problem.message));
-        is_sound
+        crate::is_sound(&self.documents)
     }
 }
 

@@ -28,6 +28,7 @@ use generate::{OfAll, OfService};
 use instances::AsBefore;
 use soa_configs::{
     Cluster,
+    documents::Documents,
     paasta::{self, Settings},
 };
 
@@ -140,6 +141,11 @@ fn settings() -> anyhow::Result<Settings> {
         complain(&problem.message);
     }
     Ok(Settings::read(&system, &dir)?)
+}
+
+/// Tells what is broken in soa-configs; returns whether nothing is.
+fn is_sound(documents: &Documents) -> bool {
+    documents.problems().map(|problem| complain(&problem.message)).count() == 0
 }
 
 /// The cluster of this host. `None`: it is not known, and that was said.

@@ -8,7 +8,7 @@ use paasta_master::{
     app::{App, AppError, Given},
     marathon::{Marathon, Shards},
     scaled::Counts,
-    work::{Wanted, Work, compare},
+    work::{Wanted, Work, compare, short},
 };
 use soa_configs::{
     Cluster,
@@ -49,6 +49,7 @@ async fn compared(
     }
     let mut asking = Asking { cluster, settings, shards: &shards, counts: None };
     let (mut wanted, mut unknown) = (Vec::new(), BTreeSet::new());
+    let is_sound = crate::is_sound(documents);
     for (service, files) in documents.services() {
         for instance in load::names(files, Kind::Marathon, cluster) {
             match asking.wanted(files, service, instance).await {
@@ -66,8 +67,14 @@ async fn compared(
     for id in foreign {
         complain(&format!("{id} in Marathon is no instance of a service; it is left alone"));
     }
-    instances.retain(|name| !unknown.contains(name));
-    let all_known = unknown.is_empty();
+    // What Marathon has of a service with a broken file may well be asked for there.
+    let is_broken = |name: &str| {
+        let service = name.split_once('.').and_then(|(service, _)| documents.service(service));
+        service.is_some_and(|files| files.problems().next().is_some())
+    };
+    let named = |name: &str| wanted.iter().any(|app| short(&app.id).as_deref() == Some(name));
+    instances.retain(|name| !unknown.contains(name) && (named(name) || !is_broken(name)));
+    let all_known = unknown.is_empty() && is_sound;
     Ok((instances, if all_known { Outcome::Complete } else { Outcome::Incomplete }))
 }
 

@@ -39,8 +39,8 @@ pub(crate) struct Gathered {
     nothing: ServiceDocuments,
     /// Service and instance, in order.
     pub(crate) instances: Vec<(String, String)>,
-    /// Arguments that name nothing, which was said.
-    pub(crate) unnamed: usize,
+    /// All that was named is an instance, and no file is broken; else that was said.
+    pub(crate) is_whole: bool,
     /// Nobody named single instances.
     pub(crate) are_all: bool,
 }
@@ -60,9 +60,11 @@ impl OfInstances {
             }
         };
         let mut documents = Documents::new(&self.soa_dir);
-        let (mut instances, mut unnamed) = (Vec::new(), 0);
+        let (mut instances, mut is_whole) = (Vec::new(), true);
         if self.names.is_empty() {
             documents.refresh()?;
+            // What stands in a broken file is no instance of which anything could be told.
+            is_whole = crate::is_sound(&documents);
             for (service, files) in documents.services() {
                 let own = load::names(files, Kind::Marathon, &cluster);
                 instances.extend(own.map(|instance| (service.to_owned(), instance.to_owned())));
@@ -76,7 +78,7 @@ impl OfInstances {
                 }
                 Err(_) => {
                     complain(&format!("`{name}` is not SERVICE.INSTANCE"));
-                    unnamed += 1;
+                    is_whole = false;
                 }
             }
         }
@@ -87,7 +89,7 @@ impl OfInstances {
             documents,
             nothing: ServiceDocuments::default(),
             instances,
-            unnamed,
+            is_whole,
             are_all,
         }))
     }

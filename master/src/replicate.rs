@@ -142,7 +142,8 @@ impl Checker {
     }
 
     async fn all(&mut self, documents: &Documents) -> anyhow::Result<Outcome> {
-        let mut outcome = Outcome::Complete;
+        let is_sound = crate::is_sound(documents);
+        let mut outcome = if is_sound { Outcome::Complete } else { Outcome::Incomplete };
         for (service, files) in documents.services() {
             for name in load::names(files, Kind::Marathon, &self.cluster.clone()) {
                 if let Err(error) = self.one(files, service, name).await {

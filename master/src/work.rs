@@ -51,7 +51,9 @@ pub fn compare(wanted: &[Wanted], listed: &[Vec<Listed>]) -> Work {
     work
 }
 
-fn short(id: &str) -> Option<String> {
+/// `service.instance` of an app, as it is written in soa-configs. `None`: it is nobody's.
+#[must_use]
+pub fn short(id: &str) -> Option<String> {
     let JobId { service, instance, .. } = JobId::parse(id).ok()?;
     Some(format!("{service}.{instance}"))
 }

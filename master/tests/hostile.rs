@@ -26,14 +26,14 @@ fn serve(answers: Answers) -> u16 {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let answers = answers.clone();
-            thread::spawn(move || answer(stream, &answers));
+            thread::spawn(move || answer(&stream, &answers));
         }
     });
     port
 }
 
 /// Whoever asks may be gone already.
-fn answer(stream: TcpStream, answers: &Answers) -> Option<()> {
+fn answer(mut stream: &TcpStream, answers: &Answers) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let (mut first, mut length) = (String::new(), 0);
     reader.read_line(&mut first).ok()?;
@@ -53,7 +53,7 @@ fn answer(stream: TcpStream, answers: &Answers) -> Option<()> {
     let found = answers.iter().find(|(begin, _)| path.starts_with(begin));
     let missing = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let text = found.map_or(missing, |(_, text)| text);
-    (&stream).write_all(text.as_bytes()).ok()
+    stream.write_all(text.as_bytes()).ok()
 }
 
 struct Scene {
@@ -175,4 +175,49 @@ async fn a_plan_shows_of_chronos_what_it_can_when_marathon_is_away() {
         "{planned:?}"
     );
     assert!(planned.2.contains("answers 404"), "{planned:?}");
+}
+
+#[tokio::test]
+async fn a_broken_file_is_told_by_whoever_looks_at_a_whole_cluster() {
+    let mut answers = mesos(&json!([]));
+    answers.push(("/v2/tasks", ok(&json!({"tasks": []}))));
+    let apps = json!([app("web", &json!([])), app("odd", &json!([]))]);
+    answers.push(("/v2/apps", ok(&json!({"apps": apps}))));
+    answers.push(("/scheduler/jobs", ok(&json!([]))));
+    let scene = Scene::new(answers);
+    scene.place.file("soa/odd/marathon-c1.yaml", "main: [\n").unwrap();
+    for command in [
+        &["plan"][..],
+        &["deploy", "--dry-run"],
+        &["instances", "--minimal"],
+        &["check-replication", "--dry-run"],
+    ] {
+        let ended = scene.run(command).await;
+        assert_eq!(ended.0, 1, "{command:?}: {ended:?}");
+        let first = "error: soa/odd/marathon-c1.yaml:1:7: unclosed bracket '['";
+        assert!(ended.2.starts_with(first), "{command:?}: {ended:?}");
+        assert!(!ended.1.contains("odd"), "{command:?}: {ended:?}");
+        // All others are told of.
+        assert!(ended.1.contains("api.main"), "{command:?}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_job_is_disabled_by_who_says_so() {
+    let mut answers = mesos(&json!([]));
+    answers.push(("/v2/apps", ok(&json!({"apps": []}))));
+    answers.push(("/scheduler/jobs", ok(&json!([]))));
+    let scene = Scene::new(answers);
+    let job = "job:\n  schedule: '0 3 * * *'\n  disabled: true\n";
+    scene.place.file("soa/web/chronos-c1.yaml", job).unwrap();
+    for (state, from) in [
+        ("start", "disabled: true (disabled in web/chronos-c1.yaml:3)"),
+        ("stop", "disabled: true (web:paasta-c1.job.desired_state in web/deployments.json:1)"),
+    ] {
+        let image = json!({"docker_image": "services-web:paasta-0", "desired_state": state});
+        let v1 = json!({"v1": {"web:paasta-c1.job": image}});
+        scene.place.file("soa/web/deployments.json", &v1.to_string()).unwrap();
+        let planned = scene.run(&["plan", "web.job"]).await;
+        assert!(planned.1.contains(from), "{planned:?}");
+    }
 }

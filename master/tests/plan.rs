@@ -276,3 +276,26 @@ async fn over_https_a_server_has_to_prove_its_name() {
     }
     assert_eq!(scene.marathon.calls(), calls, "nothing is said to a server that is not known");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_says_nothing_is_not_named_for_what_others_say() {
+    let scene = Scene::new("").await;
+    scene.file(
+        "soa/web/marathon-c1.yaml",
+        "main:\n  drain_method: noop\n  constraints:\n  healthcheck_mode:\n  docker_registry: a.example.net\n  pool: x\n",
+    );
+    scene.file("soa/web/service.yaml", "docker_registry: b.example.net\n");
+    scene.file("soa/web/smartstack.yaml", "main:\n  proxy_port: 20001\n");
+    let plan = scene.plan().await;
+    for (field, from) in [
+        ("constraints", &["instance web/marathon-c1.yaml:6"][..]),
+        ("healthChecks[0].protocol", &["general web/smartstack.yaml:2"]),
+        (
+            "container.docker.image",
+            &["deployments web/deployments.json:1", "service web/service.yaml:1"],
+        ),
+        ("uris", &["default dockercfg_location"]),
+    ] {
+        assert_eq!(told(&plan, field), from, "{field}");
+    }
+}

@@ -181,7 +181,9 @@ impl<F: Fn() -> bool> Looker<'_, F> {
         let scan = scan?;
         let nothing = Scan::default();
         let changed = scan.changed(memory.before.as_ref().unwrap_or(&nothing));
-        let is_same = |before: &Scan| changed.is_empty() && scan.has_all_of(before);
+        let is_same = |before: &Scan| {
+            changed.is_empty() && scan.has_all_of(before) && scan.broken == before.broken
+        };
         if memory.before.as_ref().is_some_and(is_same) {
             memory.before = Some(scan.clone());
             let was_held = std::mem::replace(&mut memory.is_held, false);
@@ -269,6 +271,8 @@ impl<'l> Leader<'l> {
         self.queue.retain(|name| scan.has(name));
         let full: BTreeSet<String> = all.iter().map(in_full).collect();
         self.complaints.retain(|name, _| full.contains(name));
+        let told = self.scan.as_ref().map_or(&[][..], |before| &before.broken);
+        scan.broken.iter().filter(|line| !told.contains(line)).for_each(|line| say(line));
         self.scan = Some(scan);
         let (now, rates) = (Instant::now(), &self.deployer.settings.deployd);
         if is_first && self.terms.is_reload {
@@ -364,6 +368,7 @@ impl<'l> Leader<'l> {
             passes: self.passes,
             failures: self.failures,
             held: self.held.clone(),
+            broken: self.scan.as_ref().map(|scan| scan.broken.clone()).unwrap_or_default(),
             complaints: self.complaints.clone(),
         }));
     }

@@ -31,6 +31,8 @@ pub struct Scan {
     pub aims: BTreeMap<Name, Aim>,
     /// Instances with a fault, which the pass over them tells.
     pub faulty: BTreeMap<Name, Verdict>,
+    /// A line for each file that cannot be read. What was read of it before stands.
+    pub broken: Vec<String>,
 }
 
 impl Scan {
@@ -50,7 +52,8 @@ impl Scan {
         if let Err(error) = look {
             return Ok((documents, Err(error)));
         }
-        let mut scan = Self::default();
+        let broken = documents.problems().map(|problem| problem.one_line.clone()).collect();
+        let mut scan = Self { broken, ..Self::default() };
         for (service, files) in documents.services() {
             for name in load::names(files, Kind::Marathon, deployer.cluster) {
                 let key = (service.to_owned(), name.to_owned());

@@ -36,6 +36,8 @@ pub struct Status {
     pub failures: u64,
     /// Why nothing new is begun. `None`: all is well.
     pub held: Option<String>,
+    /// A line for each file of soa-configs that cannot be read.
+    pub broken: Vec<String>,
     /// What was complained of in the last pass over an instance, by instance.
     pub complaints: BTreeMap<String, Vec<String>>,
 }
@@ -80,13 +82,14 @@ fn line((name, kind, value): Metric) -> String {
 }
 
 impl Status {
-    fn metrics(&self) -> [Metric; 8] {
+    fn metrics(&self) -> [Metric; 9] {
         [
             ("leads", "gauge", self.leads.into()),
             ("instances", "gauge", self.instances as u64),
             ("waiting", "gauge", self.waiting as u64),
             ("under_way", "gauge", self.under_way.len() as u64),
             ("held", "gauge", self.held.is_some().into()),
+            ("broken_files", "gauge", self.broken.len() as u64),
             ("faulty", "gauge", self.complaints.len() as u64),
             ("passes_total", "counter", self.passes),
             ("failures_total", "counter", self.failures),

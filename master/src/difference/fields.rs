@@ -1,6 +1,6 @@
 //! Two definitions of an app, field by field. What Marathon adds by itself is no difference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -46,9 +46,10 @@ const ANY_PORT: &str = "portDefinitions[";
 /// The fields that differ, by name. Both are objects as Marathon has them; else they have no fields.
 #[must_use]
 pub fn compare(found: &Value, wanted: &Value) -> Vec<Field> {
+    let shared: BTreeSet<&str> = [found, wanted].into_iter().flat_map(shared_paths).collect();
     let (mut is, mut to_be) = (BTreeMap::new(), BTreeMap::new());
-    leaves("", found, &mut is);
-    leaves("", wanted, &mut to_be);
+    leaves("", found, &shared, &mut is);
+    leaves("", wanted, &shared, &mut to_be);
     // What they are called says which are compared.
     to_be.remove("id");
     to_be.remove("name");
@@ -90,26 +91,42 @@ fn are_equal(path: &str, a: &Value, b: &Value) -> bool {
     }
 }
 
+/// Where in a container more than one volume lies: their hosts' paths tell them apart.
+fn shared_paths(definition: &Value) -> Vec<&str> {
+    let volumes = definition.pointer("/container/volumes").and_then(Value::as_array);
+    let paths = volumes.into_iter().flatten().filter_map(|volume| volume["containerPath"].as_str());
+    let mut paths: Vec<&str> = paths.collect();
+    paths.sort_unstable();
+    paths.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect()
+}
+
+type Leaves = BTreeMap<String, Value>;
+
 /// Everything that is not empty, by its path. Lists of plain values are one.
-fn leaves(path: &str, value: &Value, leaves_: &mut BTreeMap<String, Value>) {
+fn leaves(path: &str, value: &Value, shared: &BTreeSet<&str>, leaves_: &mut Leaves) {
     match value {
         Value::Null => {}
         Value::Object(map) => {
             for (name, value) in map {
                 let dot = if path.is_empty() { "" } else { "." };
-                leaves(&format!("{path}{dot}{name}"), value, leaves_);
+                leaves(&format!("{path}{dot}{name}"), value, shared, leaves_);
             }
         }
         Value::Array(list) if list.is_empty() => {}
         Value::Array(list) => match list.iter().map(Value::as_object).collect::<Option<Vec<_>>>() {
-            Some(items) => in_list(path, &items, leaves_),
+            Some(items) => in_list(path, &items, shared, leaves_),
             None => drop(leaves_.insert(path.to_owned(), value.clone())),
         },
         _ => drop(leaves_.insert(path.to_owned(), value.clone())),
     }
 }
 
-fn in_list(path: &str, items: &[&Map<String, Value>], leaves_: &mut BTreeMap<String, Value>) {
+fn in_list(
+    path: &str,
+    items: &[&Map<String, Value>],
+    shared: &BTreeSet<&str>,
+    leaves_: &mut Leaves,
+) {
     for (at, item) in items.iter().enumerate() {
         let text = |name| item.get(name).and_then(Value::as_str);
         let key = text("key").or_else(|| text("name"));
@@ -117,15 +134,21 @@ fn in_list(path: &str, items: &[&Map<String, Value>], leaves_: &mut BTreeMap<Str
             several(leaves_, format!("{path}[{key}]"), value);
             continue;
         }
-        let name = text("containerPath").map_or_else(|| at.to_string(), str::to_owned);
+        let name = match text("containerPath") {
+            Some(there) if shared.contains(there) => {
+                format!("{there} from {}", text("hostPath").unwrap_or("nothing"))
+            }
+            Some(there) => there.to_owned(),
+            None => at.to_string(),
+        };
         for (key, value) in *item {
-            leaves(&format!("{path}[{name}].{key}"), value, leaves_);
+            leaves(&format!("{path}[{name}].{key}"), value, shared, leaves_);
         }
     }
 }
 
 /// A value; of a name that comes more than once, the list of them.
-fn several(leaves_: &mut BTreeMap<String, Value>, path: String, value: &Value) {
+fn several(leaves_: &mut Leaves, path: String, value: &Value) {
     match leaves_.get_mut(&path) {
         None => drop(leaves_.insert(path, value.clone())),
         Some(Value::Array(values)) => values.push(value.clone()),
@@ -201,5 +224,21 @@ mod tests {
                 "healthChecks[0].path \"/\" -",
             ]
         );
+    }
+    #[test]
+    fn volumes_in_one_place_are_told_apart() {
+        let volume = |there: &str, here: &str| json!({"containerPath": there, "hostPath": here});
+        let with = |volumes: &[Value]| json!({"container": {"volumes": volumes}});
+        let (one, other) = (volume("/n", "/a"), volume("/n", "/b"));
+        let found = with(std::slice::from_ref(&one));
+        assert_eq!(
+            told(&found, &with(&[one, other])),
+            [
+                "container.volumes[/n from /b].containerPath - \"/n\"",
+                "container.volumes[/n from /b].hostPath - \"/b\"",
+            ]
+        );
+        let changed = ["container.volumes[/n].hostPath \"/a\" \"/c\""];
+        assert_eq!(told(&found, &with(&[volume("/n", "/c")])), changed);
     }
 }

@@ -5,7 +5,8 @@ mod job;
 
 use soa_configs::{
     documents::ServiceDocuments,
-    load::{Deployment, Instance, Origin},
+    load::{Deployment, Instance, Layer, Origin},
+    paasta::Settings,
     secrets,
     yaml::{Map, Node},
 };
@@ -13,6 +14,9 @@ use soa_configs::{
 use super::Source;
 
 pub(super) use self::{app::OfApp, job::OfJob};
+
+/// What nobody need write.
+const DOCKERCFG: &str = "file:///root/.dockercfg";
 
 /// The files that an instance is made of.
 #[derive(Clone, Copy)]
@@ -25,6 +29,21 @@ impl Files<'_> {
     fn written(&self, key: &[&str]) -> Option<Source> {
         let origin = Origin::of(self.files, self.instance, key)?;
         Some(Source::Written { key: key.join("."), origin })
+    }
+
+    /// The same, for a key of which null means that nobody says anything.
+    fn said(&self, key: &str) -> Option<Source> {
+        let is_null = self.instance.merged.get(key).is_some_and(Node::is_null);
+        if is_null { None } else { self.written(&[key]) }
+    }
+
+    /// A key that counts in `service.yaml` only.
+    fn of_service(&self, key: &str) -> Option<Source> {
+        let file = "service.yaml";
+        let entry = self.files.get(file)?.node.as_map()?.entry(key)?;
+        let (file, line) = (format!("{}/{file}", self.instance.service), entry.key.span.line);
+        let origin = Origin { layer: Layer::Service, file, line };
+        Some(Source::Written { key: key.to_owned(), origin })
     }
 
     /// Those of the keys that are written somewhere; else the default of the first.
@@ -72,9 +91,15 @@ impl Files<'_> {
     }
 
     fn image(&self) -> Vec<Source> {
-        let registry = self.written(&["docker_registry"]);
+        let registry = self.of_service("docker_registry");
         let registry = registry.unwrap_or(Source::System("docker_registry"));
         self.deployed("docker_image").into_iter().chain([registry]).collect()
+    }
+
+    fn dockercfg(&self, settings: &Settings) -> Vec<Source> {
+        let key = "dockercfg_location";
+        let is_default = settings.dockercfg_location == DOCKERCFG;
+        vec![if is_default { Source::Default(key.to_owned()) } else { Source::System(key) }]
     }
 
     fn volumes(&self) -> Vec<Source> {

@@ -63,7 +63,7 @@ pub(super) async fn plan(
         (format!("{service}.{name}"), looked, compared)
     });
     let looks: Vec<_> = looks.buffered(AT_ONCE).collect().await;
-    let mut outcome = if gathered.unnamed == 0 { Outcome::Complete } else { Outcome::Incomplete };
+    let mut outcome = if gathered.is_whole { Outcome::Complete } else { Outcome::Incomplete };
     let (mut words, mut objects, mut before) = (String::new(), Vec::new(), Vec::new());
     for (name, looked, compared) in looks {
         let looked = match looked {

@@ -1,6 +1,6 @@
 //! Decisions of a bounce, and which tasks serve.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use paasta_master::{
     bounce::{
@@ -72,7 +72,7 @@ fn golden_happy_tasks_are_the_same() {
             serde_json::from_value(case["haproxy_csv_by_url"].clone()).unwrap();
         let is_registered = |task: &Task| {
             let url = format!("http://{}:3212/;csv;norefresh", task.host);
-            let ip = case["resolver"][&task.host].as_str().unwrap().parse().unwrap();
+            let ip: IpAddr = case["resolver"][&task.host].as_str().unwrap().parse().unwrap();
             let page = pages
                 .get(&url)
                 .map(|csv| Registered::all(csv).unwrap().remove(&namespace).unwrap_or_default());

@@ -106,3 +106,22 @@ async fn an_instance_that_is_gone_is_forgotten() {
     let status = daemon.until("it is forgotten", is_forgotten).await;
     assert!(status["under_way"].as_array().unwrap().iter().all(|name| name != "odd.main"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_file_is_told_and_what_was_read_of_it_stands() {
+    let scene = Scene::new().await;
+    scene.want("web", "{instances: 1}", "1111111111111111");
+    scene.place.file("soa/odd/marathon-c1.yaml", "main: [\n").unwrap();
+    let daemon = scene.daemon();
+    let begins = |s: &Value, line: &str| {
+        s["broken"][0].as_str().is_some_and(|broken| broken.starts_with(line))
+    };
+    daemon.until("it is told", |s| begins(s, "soa/odd/marathon-c1.yaml: ")).await;
+    scene.place.file("soa/odd/marathon-c1.yaml", "{}\n").unwrap();
+    scene.place.file("soa/web/marathon-c1.yaml", "main: {\n").unwrap();
+    let status =
+        daemon.until("the other is told", |s| begins(s, "soa/web/marathon-c1.yaml: ")).await;
+    assert_eq!((&status["instances"], status["broken"].as_array().unwrap().len()), (&json!(1), 1));
+    let (_, metrics) = web::get(daemon.port.number, "/metrics").await.unwrap();
+    assert!(metrics.contains("paasta_master_broken_files 1\n"), "{metrics}");
+}

@@ -29,7 +29,7 @@ impl OfApp<'_> {
             "maxLaunchDelaySeconds" => self.own.keys(&["max_launch_delay_seconds"]),
             "acceptedResourceRoles" => self.own.keys(&["accepted_resource_roles"]),
             "portDefinitions" | "requirePorts" => self.own.keys(&["host_port", "net"]),
-            "uris" => vec![Source::System("dockercfg_location")],
+            "uris" => self.own.dockercfg(of_settings),
             "env" => self.own.env(rest),
             "constraints" => self.constraints(),
             "healthChecks" => {
@@ -65,7 +65,7 @@ impl OfApp<'_> {
     }
 
     fn constraints(&self) -> Vec<Source> {
-        if let Some(own) = self.own.written(&["constraints"]) {
+        if let Some(own) = self.own.said("constraints") {
             return vec![own];
         }
         let settings = self.settings;
@@ -102,7 +102,8 @@ impl OfApp<'_> {
             // How it asks, and whether at all.
             _ => ("healthcheck_mode", Some("mode")),
         };
-        let own = self.own.written(&[key]);
+        let own =
+            if key == "healthcheck_mode" { self.own.said(key) } else { self.own.written(&[key]) };
         let written = own.or_else(|| of_namespace.and_then(|key| self.of_namespace(key)));
         // A namespace with a port is asked over http unless it says otherwise.
         let implied = || (key == "healthcheck_mode").then(|| self.of_namespace("proxy_port"));

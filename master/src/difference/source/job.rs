@@ -1,6 +1,9 @@
 //! What the fields of a Chronos job are made of (chronos-sync.md §5).
 
-use soa_configs::paasta::Settings;
+use soa_configs::{
+    load::{Deployment, DesiredState},
+    paasta::Settings,
+};
 
 use super::Files;
 use crate::difference::Source;
@@ -24,17 +27,24 @@ impl OfJob<'_> {
             "arguments" => own.keys(&["args"]),
             "shell" => own.keys(&["args", "cmd"]),
             "owner" => self.team(),
-            "disabled" => match own.deployed("desired_state") {
-                Some(state) => vec![state],
-                None => own.keys(&["disabled"]),
-            },
-            "uris" => vec![Source::System("dockercfg_location")],
+            "disabled" => self.disabled(),
+            "uris" => own.dockercfg(self.settings),
             "environmentVariables" => own.env(rest.trim_end_matches(']')),
             "constraints" => self.constraints(),
             "container" => self.container(rest),
             "config_hash" => own.hash(None),
             _ => vec![Source::Computed],
         }
+    }
+
+    /// A stop overrides what is written, a start does not.
+    fn disabled(&self) -> Vec<Source> {
+        let deployment = Deployment::v1(self.own.files, self.own.instance).ok();
+        let stopped = deployment.filter(|d| d.control.desired_state != DesiredState::Start);
+        let state = || self.own.deployed("desired_state");
+        let written = || self.own.written(&["disabled"]);
+        let from = if stopped.is_some() { state() } else { written().or_else(state) };
+        from.map_or_else(|| self.own.keys(&["disabled"]), |from| vec![from])
     }
 
     fn team(&self) -> Vec<Source> {
@@ -47,7 +57,7 @@ impl OfJob<'_> {
 
     fn constraints(&self) -> Vec<Source> {
         let own = self.own;
-        if let Some(constraints) = own.written(&["constraints"]) {
+        if let Some(constraints) = own.said("constraints") {
             return vec![constraints];
         }
         let keys = ["extra_constraints", "deploy_blacklist", "deploy_whitelist", "pool"];
