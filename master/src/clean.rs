@@ -124,8 +124,9 @@ impl Cleaner {
         for server in shards.all() {
             listed.push((Marathon(server), Marathon(server).apps().await?));
         }
-        let ids = listed.iter().flat_map(|(_, apps)| apps.iter().map(|app| app.id.as_str()));
-        let found = stale(ids, |service, instance| self.stands(service, instance));
+        let all =
+            listed.iter().flat_map(|(at, apps)| apps.iter().map(|app| (app.id.as_str(), *at)));
+        let found = stale(all, |service, instance| self.stands(service, instance));
         for id in &found.foreign {
             complain(&format!("{id} is no instance of a service; it is left alone"));
         }
@@ -133,26 +134,24 @@ impl Cleaner {
             found.within(which.kill_threshold)?;
         }
         let Stale { apps, .. } = found;
+        // Apps of a service with a broken file stay, whatever becomes of it.
+        let done =
+            if crate::is_sound(&self.documents) { Outcome::Complete } else { Outcome::Incomplete };
         if dry_run {
-            for (id, _) in &apps {
+            for (id, ..) in &apps {
                 self.tell(&format!("would remove {id}"))?;
             }
-            return Ok(Outcome::Complete);
+            return Ok(done);
         }
         if apps.is_empty() {
-            return Ok(Outcome::Complete);
+            return Ok(done);
         }
         let zookeeper = zookeeper::connect(self.settings.zookeeper()?).await?;
-        let mut outcome = Outcome::Complete;
-        for (id, job) in apps {
-            let has = |(_, apps): &&(Marathon<'_>, Vec<_>)| {
-                apps.iter().any(|app: &paasta_master::marathon::Listed| app.id == id)
-            };
-            for (marathon, _) in listed.iter().filter(has) {
-                if let Err(error) = self.remove(*marathon, &zookeeper, id, &job).await {
-                    complain(&format!("{id}: {error:#}"));
-                    outcome = Outcome::Incomplete;
-                }
+        let mut outcome = done;
+        for (id, marathon, job) in apps {
+            if let Err(error) = self.remove(marathon, &zookeeper, id, &job).await {
+                complain(&format!("{id}: {error:#}"));
+                outcome = Outcome::Incomplete;
             }
         }
         Ok(outcome)

@@ -5,10 +5,10 @@
 use soa_configs::ids::JobId;
 
 /// What a look at all apps comes to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stale<'a> {
-    /// Apps to remove, with their service and instance.
-    pub apps: Vec<(&'a str, JobId)>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stale<'a, P> {
+    /// Apps to remove, with the place where each is and their service and instance.
+    pub apps: Vec<(&'a str, P, JobId)>,
     /// Ids that are no instance's; they are left alone and do not count.
     pub foreign: Vec<&'a str>,
     /// How many ids are some instance's.
@@ -27,15 +27,15 @@ pub struct TooMany {
     pub threshold: f64,
 }
 
-/// `ids` with a leading slash; `stands` says whether a service and instance stand in soa-configs. Which
+/// `ids` with a leading slash, and where each app is: two places may have apps of one id; `stands` says whether a service and instance stand in soa-configs. Which
 /// version of an instance an app is does not matter.
 #[must_use]
-pub fn stale<'a>(
-    ids: impl IntoIterator<Item = &'a str>,
+pub fn stale<'a, P>(
+    ids: impl IntoIterator<Item = (&'a str, P)>,
     stands: impl Fn(&str, &str) -> bool,
-) -> Stale<'a> {
-    let mut found = Stale::default();
-    for id in ids {
+) -> Stale<'a, P> {
+    let mut found = Stale { apps: Vec::new(), foreign: Vec::new(), parsed: 0 };
+    for (id, place) in ids {
         let name = id.trim_start_matches('/');
         // An app in a group is none of PaaSTA's.
         let job = if name.contains('/') { None } else { JobId::parse(name).ok() };
@@ -45,13 +45,13 @@ pub fn stale<'a>(
         };
         found.parsed += 1;
         if !stands(&job.service, &job.instance) {
-            found.apps.push((id, job));
+            found.apps.push((id, place, job));
         }
     }
     found
 }
 
-impl Stale<'_> {
+impl<P> Stale<'_, P> {
     /// # Errors
     /// When the share of apps to remove is above `threshold`; just as much is allowed.
     pub fn within(&self, threshold: f64) -> Result<(), TooMany> {

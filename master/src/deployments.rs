@@ -21,8 +21,8 @@ pub use refs::{Ref, Sha, Unreadable, parse};
 pub enum Fault {
     #[error("{service}.{instance} of {cluster}: {error}")]
     Instance { service: String, instance: String, cluster: String, error: LoadError },
-    #[error("{file}: {problem}")]
-    File { file: String, problem: String },
+    #[error("{0}")]
+    File(String),
 }
 
 /// Which deploy group each instance belongs to, by `cluster.instance`, in the order in which PaaSTA comes
@@ -34,9 +34,10 @@ pub type Groups = Vec<(String, String)>;
 /// # Errors
 /// The first instance that cannot be loaded.
 pub fn groups(files: &ServiceDocuments, service: &str) -> Result<Groups, Fault> {
-    if let Some(problem) = files.problems().next() {
-        let (file, problem) = (problem.file.display().to_string(), problem.one_line.clone());
-        return Err(Fault::File { file, problem });
+    // A broken deployments.json is what is mended here.
+    let is_read = |file: &std::path::Path| file.file_name() != Some("deployments.json".as_ref());
+    if let Some(problem) = files.problems().find(|problem| is_read(&problem.file)) {
+        return Err(Fault::File(problem.one_line.clone()));
     }
     let mut clusters = BTreeMap::<&str, Vec<(Kind, Vec<&str>)>>::new();
     for kind in Kind::ALL {
@@ -49,10 +50,8 @@ pub fn groups(files: &ServiceDocuments, service: &str) -> Result<Groups, Fault> 
     }
     let mut groups = Groups::new();
     for (cluster, kinds) in clusters {
-        let cluster: Cluster = cluster.parse().map_err(|error| Fault::File {
-            file: format!("*-{cluster}.yaml"),
-            problem: format!("{error}"),
-        })?;
+        let cluster: Cluster =
+            cluster.parse().map_err(|error| Fault::File(format!("*-{cluster}.yaml: {error}")))?;
         for (kind, names) in kinds {
             for name in names {
                 let loaded = load::instance(files, kind, service, name, &cluster);

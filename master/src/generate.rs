@@ -204,6 +204,7 @@ async fn attempt(
     service: &str,
     dry_run: bool,
 ) -> anyhow::Result<(bool, Value)> {
+    anyhow::ensure!(is_name(service), "expected the name of a service: letters, digits, `_`, `-`");
     let files = documents.service(service).ok_or_else(|| {
         anyhow!("there is no service of this name in {}", documents.soa_dir().display())
     })?;
@@ -218,6 +219,11 @@ async fn attempt(
         write(&file, &document).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok((changed, document))
+}
+
+/// It becomes a part of a path and of a tag.
+fn is_name(service: &str) -> bool {
+    service.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 fn repository(files: &ServiceDocuments, service: &str) -> String {

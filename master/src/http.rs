@@ -126,6 +126,8 @@ fn request(
     target: &Uri,
 ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
     let authority = target.authority().map_or("", |authority| authority.as_str());
+    // Who asks is said by a header of its own, if at all.
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let path = target.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::builder()
         .method(&question.method)

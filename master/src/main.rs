@@ -168,6 +168,9 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// Says on standard error what is wrong.
 fn complain(message: &str) {
+    // Names and reasons of others are in it: none of them moves the cursor of a terminal.
+    let is_odd = |c: char| c.is_control() && c != '\n';
+    let message = message.replace(is_odd, " ");
     // Nobody is left to be told when this fails.
     let _ = writeln!(io::stderr(), "error: {message}");
 }

@@ -147,7 +147,9 @@ async fn what_somebody_deploys_or_nobody_can_read_stays() {
     assert_eq!(out, format!("{waits}removed /web.old.git0.config0\n"));
     assert_eq!(complaint, "error: /toolbox is no instance of a service; it is left alone\n");
     scene.file("soa/web/marathon-c1.yaml", "main: {\n");
-    assert_eq!(scene.cleanup(&["-t", "1"]).await.1, "");
+    let (code, out, complaint) = scene.cleanup(&["-t", "1"]).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(complaint.contains("error: soa/web/marathon-c1.yaml:1:7"), "{complaint}");
     assert_eq!(
         scene.apps(),
         ["/toolbox", "/web.gone--for--good.git1.config1", "/web.main.git0.config0"]
@@ -166,4 +168,18 @@ async fn one_app_that_marathon_does_not_let_go_stops_no_other() {
     assert!(complaint.contains("500 Internal Server Error: out of order"), "{complaint}");
     scene.marathon.clear_faults();
     assert_eq!(scene.cleanup(&[]).await, said("removed /web.a.git0.config0\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_in_two_places_is_removed_once_in_each() {
+    let scene = Scene::new(&["web.main.git0.config0", STALE]).await;
+    let other = Marathon::start(Settings::default()).await.unwrap();
+    let body = json!({"id": STALE, "cmd": "run", "instances": 2}).to_string();
+    other.change(|machine| machine.adopt(&body, &[])).unwrap();
+    let previous = json!([{"url": [other.url()], "user": "u", "password": "p"}]);
+    scene.file("etc/z.json", &json!({"previous_marathon_servers": previous}).to_string());
+    let lines = format!("removed /{STALE}\n").repeat(2);
+    assert_eq!(scene.cleanup(&["-t", "1"]).await, said(&lines));
+    let path = format!("/v2/apps//{STALE}?force=True");
+    assert_eq!(scene.changes(), [format!("PUT {path}"), format!("DELETE {path}")]);
 }

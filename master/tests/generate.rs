@@ -149,3 +149,16 @@ fn the_old_commands_are_links_and_say_nothing() {
     assert_eq!(code, 1);
     assert_eq!(complaint, "error: nosuch: there is no service of this name in soa\n");
 }
+
+#[test]
+fn a_file_that_is_broken_is_written_anew_and_a_path_is_no_service() {
+    let scene = Scene::new();
+    let sha = scene.service("web");
+    scene.file("web", "deployments.json", "{\"v1\":");
+    assert_eq!(scene.generate(&["-s", "web"]).0, 0);
+    let entry = &scene.deployments("web")["v1"]["web:paasta-c1.main"];
+    assert_eq!(entry["docker_image"], format!("services-web:paasta-{sha}"));
+    let (code, out, complaint) = scene.generate(&["-s", "../soa/web"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(complaint.contains("expected the name of a service"), "{complaint}");
+}

@@ -107,5 +107,6 @@ fn clean(which: &Which, way: Way, how: How) -> anyhow::Result<Outcome> {
         }
         How::Telling => done.into_iter().try_for_each(|name| writeln!(out, "removed {name}"))?,
     }
-    Ok(if cleaned.is_fine { Outcome::Complete } else { Outcome::Incomplete })
+    // Jobs of a service with a broken file stay, whatever becomes of it.
+    Ok(if host.is_sound() && cleaned.is_fine { Outcome::Complete } else { Outcome::Incomplete })
 }

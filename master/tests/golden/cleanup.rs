@@ -14,13 +14,13 @@ fn golden_apps_are_stale_in_the_same_cases() {
         let stands = |service: &str, instance: &str| {
             valid.iter().any(|pair| pair[0] == service && pair[1] == instance)
         };
-        let found = stale(ids.map(|id| id.as_str().unwrap()), stands);
+        let found = stale(ids.map(|id| (id.as_str().unwrap(), ())), stands);
         let threshold = case["kill_threshold"].as_f64().unwrap();
         let refused = case["force"] == false && found.within(threshold).is_err();
         let deleted: Vec<_> = if refused {
             Vec::new()
         } else {
-            found.apps.iter().map(|(id, _)| id.trim_start_matches('/')).collect()
+            found.apps.iter().map(|(id, ..)| id.trim_start_matches('/')).collect()
         };
         let expected = &case["expected"];
         let as_expected = deleted == *expected["deleted_app_ids"].as_array().unwrap()
