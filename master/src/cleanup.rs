@@ -27,8 +27,8 @@ pub struct TooMany {
     pub threshold: f64,
 }
 
-/// `ids` with a leading slash, and where each app is: two places may have apps of one id; `stands` says whether a service and instance stand in soa-configs. Which
-/// version of an instance an app is does not matter.
+/// `ids` with a leading slash, and where each app is: two places may have apps of one id. `stands` says whether a
+/// service and instance stand in soa-configs. Which version of an instance an app is does not matter.
 #[must_use]
 pub fn stale<'a, P>(
     ids: impl IntoIterator<Item = (&'a str, P)>,
