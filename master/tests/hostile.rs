@@ -30,14 +30,14 @@ fn serve(answers: Answers, sender: &Sender<String>) -> u16 {
         for stream in listener.incoming().flatten() {
             let answers = answers.clone();
             let sender = sender.clone();
-            thread::spawn(move || answer(stream, &answers, &sender));
+            thread::spawn(move || answer(&stream, &answers, &sender));
         }
     });
     port
 }
 
 /// Whoever asks may be gone already.
-fn answer(stream: TcpStream, answers: &Answers, sender: &Sender<String>) -> Option<()> {
+fn answer(stream: &TcpStream, answers: &Answers, sender: &Sender<String>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let (mut first, mut length) = (String::new(), 0);
     reader.read_line(&mut first).ok()?;
@@ -60,7 +60,8 @@ fn answer(stream: TcpStream, answers: &Answers, sender: &Sender<String>) -> Opti
     let found = answers.iter().find(|(begin, _)| path.starts_with(begin));
     let missing = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let text = found.map_or(missing, |(_, text)| text);
-    (&stream).write_all(text.as_bytes()).ok()
+    let mut writer = stream;
+    writer.write_all(text.as_bytes()).ok()
 }
 
 struct Scene {
