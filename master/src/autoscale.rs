@@ -53,8 +53,8 @@ const ROOT: &str = "/autoscaling";
 /// Nothing is done while the znode /autoscaling/paused holds a time to come, or while another one runs.
 #[derive(Args)]
 #[command(after_help = "\
-Exit status: 0 all is well, 1 an instance could not be measured (the others are scaled), 2 the arguments are
-wrong or the cluster is not known.
+Exit status: 0 all is well, 1 an instance could not be measured or a file is broken (the others are scaled),
+2 the arguments are wrong or the cluster is not known.
 
 Examples:
   paasta-master autoscale

@@ -41,8 +41,8 @@ const REMOVED: &str = "This instance was removed and is no longer running";
 /// its apps stay.
 #[derive(Args)]
 #[command(after_help = "\
-Exit status: 0 all is well, 1 more would be removed than may be, or something did not answer, 2 the
-arguments are wrong or the cluster is not known.
+Exit status: 0 all is well, 1 more would be removed than may be, something did not answer or a file is
+broken, 2 the arguments are wrong or the cluster is not known.
 
 Examples:
   paasta-master cleanup --dry-run

@@ -40,8 +40,8 @@ const AT_ONCE: &str = "5";
 #[derive(Args)]
 #[command(after_help = "\
 Exit status: 0 the pass was made (an instance may still be wrong; Sensu and standard error say so), 1 of at
-least one instance it was not, or more would be stopped than may be, 2 the arguments are wrong or the
-cluster is not known.
+least one instance it was not, a file is broken, or more would be stopped than may be, 2 the arguments are
+wrong or the cluster is not known.
 
 Examples:
   paasta-master deploy

@@ -74,16 +74,27 @@ pub fn one_line(text: &str) -> String {
     text.chars().take(MOST_COMPLAINT).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// A URL as it may be told: on one line, and without a password.
+#[must_use]
+pub fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => one_line(&format!("{scheme}://{host}{path}")),
+        None => one_line(url),
+    }
+}
+
 /// # Errors
 /// When there is no whole answer in time. Whatever status it has, it is one.
 pub async fn ask(question: Question<'_>) -> Result<(StatusCode, Bytes), Failure> {
-    let (url, patience) = (question.url.to_owned(), question.patience);
+    let (url, patience) = (shown(question.url), question.patience);
     let asked = time::timeout(patience, exchange(question)).await;
     asked.unwrap_or(Err(Failure::Late { url, patience }))
 }
 
 async fn exchange(question: Question<'_>) -> Result<(StatusCode, Bytes), Failure> {
-    let url = || question.url.to_owned();
+    let url = || shown(question.url);
     let target: Uri = question.url.parse().map_err(|_| Failure::Url(url()))?;
     let is_tls = match target.scheme_str() {
         Some("http") => false,
@@ -110,7 +121,7 @@ async fn answer(
     request: Request<Full<Bytes>>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<(StatusCode, Bytes), Failure> {
-    let broken = |source| Failure::Broken { url: question.url.to_owned(), source };
+    let broken = |source| Failure::Broken { url: shown(question.url), source };
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error.into()))?;
     let connection = tokio::spawn(connection);
@@ -142,4 +153,22 @@ fn request(
         request = request.header(header::CONTENT_TYPE, "application/json");
     }
     request.body(Full::new(Bytes::copy_from_slice(question.body.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_told_without_its_password_on_one_line() {
+        for (url, told) in [
+            ("http://u:p@h:80/a@b?x", "http://h:80/a@b?x"),
+            ("https://h/a\nb", "https://h/a b"),
+            ("http://h/u:p@x", "http://h/u:p@x"),
+            ("h:80", "h:80"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(url), told);
+        }
+    }
 }

@@ -192,9 +192,9 @@ impl Marathon<'_> {
             let (patience, most) = (PATIENCE, MOST_BYTES);
             let asked = Question { method, url: &whole, login, body, patience, most };
             match http::ask(asked).await {
-                Ok((status, body)) if status.is_success() => return Ok((url.clone(), body)),
+                Ok((status, body)) if status.is_success() => return Ok((http::shown(url), body)),
                 Ok((status, body)) => {
-                    let (url, message) = (url.clone(), complaint(&body));
+                    let (url, message) = (http::shown(url), complaint(&body));
                     return Err(Error::Refused { url, status, message });
                 }
                 Err(failure) => last = failure,
@@ -212,5 +212,5 @@ fn complaint(body: &[u8]) -> String {
     }
     let said = serde_json::from_slice::<Said>(body).map(|said| said.message);
     let text = said.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned());
-    http::one_line(&text)
+    if text.trim().is_empty() { "no reason given".to_owned() } else { http::one_line(&text) }
 }

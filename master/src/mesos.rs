@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io, path::Path, time::Duration};
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
+use soa_configs::paasta::Secret;
 use tokio::time;
 
 use crate::{
@@ -19,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MOST_BYTES: usize = 256 << 20;
 /// Where Mesos' client looks when nothing is said.
 const DEFAULT_MASTER: &str = "localhost:5050";
+/// Where hosts keep what they log in to Mesos with.
+const DEFAULT_SECRET: &str = "/nail/etc/mesos-slave-secret";
 
 /// Why the agents are not known.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,12 @@ pub enum Error {
     },
     #[error("{file} is no configuration of Mesos' client")]
     Unreadable {
+        file: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("{file} has no `principal` and `secret`")]
+    NoLogin {
         file: String,
         #[source]
         source: serde_json::Error,
@@ -64,6 +73,8 @@ pub struct Mesos {
     pub scheme: String,
     /// `host:port`, `zk://hosts/path`, or `file://` with a file that says one of these.
     master: String,
+    /// With whom the master talks about maintenance.
+    secret: String,
 }
 
 impl Mesos {
@@ -80,7 +91,31 @@ impl Mesos {
             .map_err(|source| Error::Unreadable { file: file.to_owned(), source })?;
         let profile = &config[config["profile"].as_str().unwrap_or("default")];
         let text = |key: &str, default: &str| profile[key].as_str().unwrap_or(default).to_owned();
-        Ok(Self { scheme: text("scheme", "http"), master: text("master", DEFAULT_MASTER) })
+        Ok(Self {
+            scheme: text("scheme", "http"),
+            master: text("master", DEFAULT_MASTER),
+            secret: text("secret_file", DEFAULT_SECRET),
+        })
+    }
+
+    /// What is said of oneself when a master is asked about maintenance. `None`: there is no secret on this host.
+    ///
+    /// # Errors
+    /// When there is one and it cannot be understood.
+    pub fn login(&self) -> Result<Option<String>, Error> {
+        #[derive(Deserialize)]
+        struct Login {
+            principal: String,
+            secret: String,
+        }
+        let file = || self.secret.clone();
+        let text = match std::fs::read_to_string(&self.secret) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|source| Error::Config { file: file(), source })?,
+        };
+        let Login { principal, secret } = serde_json::from_str(&text)
+            .map_err(|source| Error::NoLogin { file: file(), source })?;
+        Ok(Some(http::basic(&principal, &Secret(secret))))
     }
 
     /// The URL of the leading master.
@@ -139,7 +174,7 @@ pub async fn agents(leader: &str) -> Result<Vec<Agent>, Error> {
         hostname: String,
         attributes: Option<BTreeMap<String, Value>>,
     }
-    let answer: Answer = get(leader, "/master/slaves").await?;
+    let answer: Answer = get(leader, "/master/slaves", None).await?;
     let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let agent = |slave: Slave| Agent {
         hostname: slave.hostname,
@@ -155,12 +190,12 @@ pub async fn agents(leader: &str) -> Result<Vec<Agent>, Error> {
     Ok(slaves.map(agent).collect())
 }
 
-/// The hosts that are to be emptied, by name.
+/// The hosts that are to be emptied, by name. `login` is that of [`Mesos::login`].
 ///
 /// # Errors
 /// When the master does not say.
-pub async fn draining_hosts(leader: &str) -> Result<Vec<String>, Error> {
-    let answer: Value = get(leader, "/master/maintenance/status").await?;
+pub async fn draining_hosts(leader: &str, login: Option<&str>) -> Result<Vec<String>, Error> {
+    let answer: Value = get(leader, "/master/maintenance/status", login).await?;
     let machines = answer["draining_machines"].as_array().into_iter().flatten();
     let name = |machine: &Value| {
         // Old masters write the fields without an id around them.
@@ -170,12 +205,16 @@ pub async fn draining_hosts(leader: &str) -> Result<Vec<String>, Error> {
     Ok(machines.filter_map(name).collect())
 }
 
-async fn get<T: DeserializeOwned>(leader: &str, path: &str) -> Result<T, Error> {
+async fn get<T: DeserializeOwned>(
+    leader: &str,
+    path: &str,
+    login: Option<&str>,
+) -> Result<T, Error> {
     let url = format!("{leader}{path}");
     let asked = Question {
         method: Method::GET,
         url: &url,
-        login: None,
+        login,
         body: "",
         patience: PATIENCE,
         most: MOST_BYTES,

@@ -26,8 +26,8 @@ use crate::{
 /// instances that need nothing are left out.
 #[derive(Args)]
 #[command(after_help = "\
-Exit status: 0 it is printed, 1 an instance makes no app, or somebody does not answer, 2 the arguments
-are wrong or the cluster is not known.
+Exit status: 0 it is printed, 1 an instance makes no app, a file is broken, or somebody does not answer (of
+whom --json says null), 2 the arguments are wrong or the cluster is not known.
 
 Examples:
   paasta-master plan

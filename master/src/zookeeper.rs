@@ -64,6 +64,14 @@ impl Sessions {
         *self.current.lock() = Some(client.clone());
         Ok(client)
     }
+
+    /// Nobody is given this session any more: it may hold what could not be let go. It ends with its last user.
+    pub fn give_up(&self, client: &Client) {
+        let mut current = self.current.lock();
+        if current.as_ref().is_some_and(|other| other.session_id() == client.session_id()) {
+            *current = None;
+        }
+    }
 }
 
 /// Of each operation.

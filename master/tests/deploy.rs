@@ -15,7 +15,9 @@ use end_to_end::{
     marathon::{Adopted, Behaviour, Fault, Host, Script, Settings},
     place::Ended,
 };
+use paasta_master::zookeeper::Sessions;
 use serde_json::{Value, json};
+use soa_configs::paasta;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zookeeper_client::{Acls, CreateMode};
 
@@ -323,4 +325,30 @@ async fn without_marathon_zookeeper_or_mesos_there_is_one_line_each() {
     assert_eq!((code, complaints.lines().count()), (1, 1), "{complaints}");
     assert!(complaints.contains("127.0.0.1:1/master/maintenance/status"), "{complaints}");
     assert_eq!((scene.apps(), scene.events()), (Vec::new(), Vec::new()));
+}
+
+#[tokio::test]
+async fn a_session_that_was_given_up_is_not_used_again() {
+    let zookeeper = ZooKeeper::start().await.unwrap();
+    let place = Place::new().unwrap();
+    place.file("etc/all.json", &json!({"zookeeper": zookeeper.hosts()}).to_string()).unwrap();
+    let etc = place.path().join("etc");
+    let settings = paasta::Settings::read(&paasta::load(&etc).unwrap().unwrap(), &etc).unwrap();
+    let sessions = Sessions::new(&settings);
+    let first = sessions.client().await.unwrap();
+    assert_eq!(sessions.client().await.unwrap().session_id(), first.session_id());
+    // What it could not let go is gone when the last one is done with it.
+    let mode = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
+    first.create("/held", b"", &mode).await.unwrap();
+    sessions.give_up(&first);
+    let second = sessions.client().await.unwrap();
+    assert_ne!(second.session_id(), first.session_id());
+    sessions.give_up(&first);
+    assert_eq!(sessions.client().await.unwrap().session_id(), second.session_id());
+    drop(first);
+    eventually("its nodes are gone", async || match second.check_stat("/held").await.unwrap() {
+        None => Ok(()),
+        Some(stat) => Err(format!("{stat:?}")),
+    })
+    .await;
 }

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    sync::mpsc::{self, Receiver, Sender},
     thread,
 };
 
@@ -20,20 +22,22 @@ fn ok(body: &Value) -> String {
 }
 
 /// A server that ends with the test.
-fn serve(answers: Answers) -> u16 {
+fn serve(answers: Answers, sender: &Sender<String>) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
+    let sender = sender.clone();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let answers = answers.clone();
-            thread::spawn(move || answer(&stream, &answers));
+            let sender = sender.clone();
+            thread::spawn(move || answer(&stream, &answers, &sender));
         }
     });
     port
 }
 
 /// Whoever asks may be gone already.
-fn answer(mut stream: &TcpStream, answers: &Answers) -> Option<()> {
+fn answer(stream: &TcpStream, answers: &Answers, sender: &Sender<String>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let (mut first, mut length) = (String::new(), 0);
     reader.read_line(&mut first).ok()?;
@@ -44,6 +48,9 @@ fn answer(mut stream: &TcpStream, answers: &Answers) -> Option<()> {
         if let Some(given) = line.strip_prefix("content-length:") {
             length = given.trim().parse().ok()?;
         }
+        if line.starts_with("authorization:") {
+            sender.send(format!("{} {line}", first.split(' ').nth(1)?)).ok()?;
+        }
         if line.is_empty() {
             break;
         }
@@ -53,18 +60,22 @@ fn answer(mut stream: &TcpStream, answers: &Answers) -> Option<()> {
     let found = answers.iter().find(|(begin, _)| path.starts_with(begin));
     let missing = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let text = found.map_or(missing, |(_, text)| text);
-    stream.write_all(text.as_bytes()).ok()
+    let mut writer = stream;
+    writer.write_all(text.as_bytes()).ok()
 }
 
 struct Scene {
     place: Place,
+    /// Paths that were asked for, each with who asked.
+    logins: Receiver<String>,
 }
 
 impl Scene {
     /// One server for Marathon, Mesos and Chronos; services `web`, `odd` and `api`, each with an instance `main`.
     fn new(answers: Answers) -> Self {
         let place = Place::new().unwrap();
-        let port = serve(answers);
+        let (sender, logins) = mpsc::channel();
+        let port = serve(answers, &sender);
         let master =
             json!({"profile": "default", "default": {"master": format!("127.0.0.1:{port}")}});
         place.file("mesos.json", &master.to_string()).unwrap();
@@ -85,7 +96,7 @@ impl Scene {
             place.file(&format!("soa/{service}/deployments.json"), &deployments).unwrap();
             place.file(&format!("soa/{service}/marathon-c1.yaml"), "main: {}\n").unwrap();
         }
-        Self { place }
+        Self { place, logins }
     }
 
     async fn run(&self, arguments: &[&str]) -> Ended {
@@ -220,4 +231,28 @@ async fn a_disabled_job_is_disabled_by_who_says_so() {
         let planned = scene.run(&["plan", "web.job"]).await;
         assert!(planned.1.contains(from), "{planned:?}");
     }
+}
+
+#[tokio::test]
+async fn mesos_is_told_who_asks_where_hosts_have_a_secret() {
+    let mut answers = mesos(&json!([]));
+    answers.push(("/v2/apps", ok(&json!({"apps": []}))));
+    let scene = Scene::new(answers);
+    let config = fs::read_to_string(scene.place.path().join("mesos.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    config["default"]["secret_file"] = json!(scene.place.path().join("secret"));
+    scene.place.file("mesos.json", &config.to_string()).unwrap();
+    assert_eq!(scene.run(&["plan", "web.main"]).await.0, 0);
+    let asked = |path: &str| scene.logins.try_iter().find(|line| line.starts_with(path));
+    assert_eq!(asked("/master"), None);
+
+    scene.place.file("secret", r#"{"principal": "a", "secret": "b"}"#).unwrap();
+    assert_eq!(scene.run(&["plan", "web.main"]).await.0, 0);
+    let line = "/master/maintenance/status authorization: basic ytpi";
+    assert_eq!(asked("/master").as_deref(), Some(line));
+
+    scene.place.file("secret", "{}").unwrap();
+    let planned = scene.run(&["plan", "web.main"]).await;
+    assert_eq!(planned.0, 1);
+    assert!(planned.2.contains("secret has no `principal` and `secret`: "), "{planned:?}");
 }

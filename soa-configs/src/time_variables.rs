@@ -122,18 +122,23 @@ fn value(name: &str, now: &Zoned) -> Option<Variable> {
     let end = name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len());
     let (name, rest) = name.split_at(end);
     let distance = distance(rest)?;
+    if name == "unixtime" {
+        return Some(Variable::Number(now.timestamp().as_second().checked_add(distance)?));
+    }
+    // More than any other unit allows; the arithmetic of dates would panic far beyond.
+    let distance = Some(distance).filter(|distance| distance.unsigned_abs() <= 100_000_000)?;
     let today = now.date();
-    let later = |days: i64| today.checked_add(Span::new().try_days(days).ok()?).ok();
+    let later = |days: i64| real(today.checked_add(Span::new().try_days(days).ok()?));
     let text = match name {
         "shortdate" => later(distance)?.to_string(),
         "day" => format!("{:02}", later(distance)?.day()),
         "year" => years_later(today, distance)?.strftime("%Y").to_string(),
         "month" => format!("{:02}", months_later(today, distance)?.month()),
-        "hour" => format!(
-            "{:02}",
-            now.datetime().checked_add(Span::new().try_hours(distance).ok()?).ok()?.hour()
-        ),
-        "unixtime" => return Some(Variable::Number(now.timestamp().as_second() + distance)),
+        "hour" => {
+            let then = now.datetime().checked_add(Span::new().try_hours(distance).ok()?);
+            let then = then.ok().filter(|then| then.year() >= 1)?;
+            format!("{:02}", then.hour())
+        }
         "daynumber" => return Some(Variable::Number(day_number(later(distance)?)?)),
         _ => return None,
     };
@@ -147,15 +152,19 @@ fn distance(text: &str) -> Option<i64> {
     if end == 0 {
         return Some(0);
     }
-    // More than any unit allows; the arithmetic of dates would panic far beyond.
-    let size: i64 = digits[..end].parse().ok().filter(|size| *size <= 100_000_000)?;
+    let size: i64 = digits[..end].parse().ok()?;
     Some(if text.starts_with('-') { -size } else { size })
+}
+
+/// To Python, no year is before the first.
+fn real(date: Result<Date, jiff::Error>) -> Option<Date> {
+    date.ok().filter(|date| date.year() >= 1)
 }
 
 /// The same day of another year, which may not exist.
 fn years_later(date: Date, years: i64) -> Option<Date> {
     let year = i64::from(date.year()) + years;
-    Date::new(i16::try_from(year).ok()?, date.month(), date.day()).ok()
+    real(Date::new(i16::try_from(year).ok()?, date.month(), date.day()))
 }
 
 /// The same day of another month, which may not exist.
@@ -163,7 +172,7 @@ fn months_later(date: Date, months: i64) -> Option<Date> {
     let month = i64::from(date.year()) * 12 + i64::from(date.month()) - 1 + months;
     let year = i16::try_from(month.div_euclid(12)).ok()?;
     let month = i8::try_from(month.rem_euclid(12) + 1).ok()?;
-    Date::new(year, month, date.day()).ok()
+    real(Date::new(year, month, date.day()))
 }
 
 /// The first of January of the year 1 is 1.
@@ -198,6 +207,7 @@ mod tests {
                 "+00000736767 0o2636777|00736767",
             ),
             ("%(day)r %(daynumber).3s", "'14' 736"),
+            ("%(unixtime-1000000000)s %(year-2017)s", "521018307 0001"),
             ("plain", "plain"),
         ] {
             assert_eq!(render(command, &at("2018-03-14T09:05:07")).unwrap(), wanted);
@@ -219,6 +229,11 @@ mod tests {
             "%(day).9999s",
             "%s",
             "%(day+99999999999)s",
+            "%(year-2018)s",
+            "%(month-24300)s",
+            "%(shortdate-800000)s",
+            "%(hour-18000000)s",
+            "%(unixtime+9223372036854775807)s",
         ] {
             assert!(render(command, &at("2018-03-14T09:05:07")).is_err(), "{command}");
         }

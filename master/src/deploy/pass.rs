@@ -40,8 +40,9 @@ impl Emptied {
     /// Asks Mesos.
     pub async fn ask(settings: &Settings) -> Self {
         let asked = async {
-            let leader = Mesos::read(&settings.mesos_config_path)?.leader().await?;
-            mesos::draining_hosts(&leader).await
+            let mesos = Mesos::read(&settings.mesos_config_path)?;
+            let (leader, login) = (mesos.leader().await?, mesos.login()?);
+            mesos::draining_hosts(&leader, login.as_deref()).await
         };
         match asked.await {
             Ok(hosts) => Self::Known(hosts.into_iter().collect()),
@@ -225,10 +226,15 @@ impl<'s> Deployer<'s> {
                 verdict.complaints.push(line);
                 return verdict;
             }
-            Err(error) => return Verdict::unable(format!("{path} in ZooKeeper: {error}")),
+            Err(error) => {
+                self.sessions.give_up(&client);
+                return Verdict::unable(format!("{path} in ZooKeeper: {error}"));
+            }
         };
         let (mut verdict, monitoring) = self.locked(files, (service, name), emptied, &lock).await;
         if let Err(error) = lock.release().await {
+            // Or the instance would be locked as long as this program runs.
+            self.sessions.give_up(&client);
             let text = format!("{path} in ZooKeeper is kept until the session ends: {error}");
             verdict.complaints.push(text);
         }

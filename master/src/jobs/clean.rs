@@ -19,8 +19,8 @@ use crate::{Outcome, block_on, complain};
 /// stays, stays: Chronos would give the child its schedule.
 #[derive(Args)]
 #[command(after_help = "\
-Exit status: 0 all is well, 1 more would be removed than may be, something could not be removed, or Chronos
-does not answer, 2 the arguments are wrong or the cluster is not known.
+Exit status: 0 all is well, 1 more would be removed than may be, something could not be removed, a file is
+broken, or Chronos does not answer, 2 the arguments are wrong or the cluster is not known.
 
 Examples:
   paasta-master chronos cleanup --dry-run
