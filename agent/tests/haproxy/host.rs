@@ -54,8 +54,17 @@ fn haproxy() -> PathBuf {
     env::var_os("HAPROXY").map_or_else(|| "/usr/sbin/haproxy".into(), PathBuf::from)
 }
 
+/// A port that nobody listens on, and that nobody here was given before: who was may not listen yet.
 pub(crate) async fn free_port(address: impl Into<IpAddr>) -> u16 {
-    TcpListener::bind((address.into(), 0)).await.unwrap().local_addr().unwrap().port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let address = address.into();
+    loop {
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if GIVEN.lock().insert(port) {
+            return port;
+        }
+    }
 }
 
 impl Host {
