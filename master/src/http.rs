@@ -74,6 +74,12 @@ pub fn one_line(text: &str) -> String {
     text.chars().take(MOST_COMPLAINT).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// What a server complains of, on one line. One that does not lead may hand on no reasons.
+#[must_use]
+pub fn reason(text: &str) -> String {
+    if text.trim().is_empty() { "no reason given".to_owned() } else { one_line(text) }
+}
+
 /// A URL as it may be told: on one line, and without a password.
 #[must_use]
 pub fn shown(url: &str) -> String {

@@ -212,5 +212,5 @@ fn complaint(body: &[u8]) -> String {
     }
     let said = serde_json::from_slice::<Said>(body).map(|said| said.message);
     let text = said.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned());
-    if text.trim().is_empty() { "no reason given".to_owned() } else { http::one_line(&text) }
+    http::reason(&text)
 }

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use jiff::SignedDuration;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use soa_configs::{
     json,
     paasta::MarathonServer,
@@ -110,14 +110,17 @@ impl Chronos {
         Listed::parse(&body).map_err(|source| Error::Unreadable { url, source })
     }
 
+    async fn listing<T: DeserializeOwned>(&self) -> Result<Vec<T>, Error> {
+        let (url, body) = self.ask(Method::GET, "/scheduler/jobs", "").await?;
+        serde_json::from_slice(&body).map_err(|source| Error::Unreadable { url, source })
+    }
+
     /// All jobs, each with everything that Chronos says of it.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn whole_jobs(&self) -> Result<Vec<(Listed, serde_json::Value)>, Error> {
-        let (url, body) = self.ask(Method::GET, "/scheduler/jobs", "").await?;
-        let all: Vec<serde_json::Value> =
-            serde_json::from_slice(&body).map_err(|source| Error::Unreadable { url, source })?;
+        let all: Vec<serde_json::Value> = self.listing().await?;
         Ok(all.into_iter().filter_map(|said| Some((Listed::read(&said)?, said))).collect())
     }
 
@@ -158,8 +161,7 @@ impl Chronos {
     /// # Errors
     /// See [`Error`].
     pub async fn definitions(&self) -> Result<Vec<Definition>, Error> {
-        let (url, body) = self.ask(Method::GET, "/scheduler/jobs", "").await?;
-        serde_json::from_slice(&body).map_err(|source| Error::Unreadable { url, source })
+        self.listing().await
     }
 
     /// Puts a job back so that nothing starts it any more. What runs of it goes on.
@@ -310,8 +312,7 @@ fn complaint(body: &[u8]) -> String {
         Ok(Said::Errors { errors }) => errors.join("; "),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
-    // A server that does not lead hands on no reasons.
-    if text.trim().is_empty() { "no reason given".to_owned() } else { http::one_line(&text) }
+    http::reason(&text)
 }
 
 #[cfg(test)]

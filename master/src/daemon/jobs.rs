@@ -14,7 +14,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::lead::Ended;
+use super::lead::{self, Ended};
 use crate::{
     chronos::{
         JobName,
@@ -103,7 +103,7 @@ async fn rounds(
             .as_ref()
             .is_none_or(|(at, before)| at.elapsed() >= terms.round_every || *before != wanted);
         if is_due {
-            is_held(lock).await?;
+            lead::still(lock).await?;
             let pass = Pass { soa, chronos: &chronos, team: terms.team, is_dry: false };
             let allowed = Allowed { rules: Rules::Safe, most: Some(terms.most_removed) };
             let round = pass.round(allowed, &now).await;
@@ -123,14 +123,6 @@ async fn refreshed(mut documents: Documents) -> Result<(Documents, Result<(), St
     looked
         .await
         .map_err(|error| Ended::Deposed(format!("soa-configs cannot be looked at: {error}")))
-}
-
-async fn is_held(lock: &Lock<'_>) -> Result<(), Ended> {
-    match lock.is_held().await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Ended::Deposed("the lock of the leader is gone".to_owned())),
-        Err(error) => Err(Ended::Deposed(format!("ZooKeeper does not say who leads: {error}"))),
-    }
 }
 
 /// The hash of each job, or why it is none.

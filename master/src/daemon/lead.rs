@@ -52,6 +52,16 @@ pub enum Ended {
     Deposed(String),
 }
 
+/// # Errors
+/// When this master does not lead any more, as far as anybody knows.
+pub(super) async fn still(lock: &Lock<'_>) -> Result<(), Ended> {
+    match lock.is_held().await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Ended::Deposed("the lock of the leader is gone".to_owned())),
+        Err(error) => Err(Ended::Deposed(format!("ZooKeeper does not say who leads: {error}"))),
+    }
+}
+
 /// What a look at soa-configs found.
 enum Look {
     Ended(Ended),
@@ -142,16 +152,8 @@ impl<F: Fn() -> bool> Looker<'_, F> {
             time::sleep(self.terms.look_every).await;
         }
         loop {
-            match self.lock.is_held().await {
-                Ok(true) => {}
-                Ok(false) => {
-                    let why = "the lock of the leader is gone".to_owned();
-                    return Some((Look::Ended(Ended::Deposed(why)), memory));
-                }
-                Err(error) => {
-                    let why = format!("ZooKeeper does not say who leads: {error}");
-                    return Some((Look::Ended(Ended::Deposed(why)), memory));
-                }
+            if let Err(ended) = still(self.lock).await {
+                return Some((Look::Ended(ended), memory));
             }
             if (self.is_reconfigured)() {
                 return Some((Look::Ended(Ended::Reconfigured), memory));

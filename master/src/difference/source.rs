@@ -102,6 +102,12 @@ impl Files<'_> {
         vec![if is_default { Source::Default(key.to_owned()) } else { Source::System(key) }]
     }
 
+    /// What an instance says itself of where it may run, but for `constraints`, which replaces it all.
+    fn placed(&self) -> impl Iterator<Item = Source> {
+        let keys = ["extra_constraints", "deploy_blacklist", "deploy_whitelist", "pool"];
+        keys.into_iter().filter_map(|key| self.written(&[key]))
+    }
+
     fn volumes(&self) -> Vec<Source> {
         let own = self.written(&["extra_volumes"]);
         own.into_iter().chain([Source::System("volumes")]).collect()
@@ -124,4 +130,11 @@ impl Files<'_> {
 /// The entry of an instance in `deployments.json`, as a key.
 fn deployed(instance: &Instance, key: &str) -> String {
     format!("{}.{key}", Deployment::v1_key(instance))
+}
+
+/// The lists of the system configuration that say where anything may run.
+fn lists(settings: &Settings) -> impl Iterator<Item = Source> {
+    let black = (!settings.deploy_blacklist.is_empty()).then_some("deploy_blacklist");
+    let white = settings.deploy_whitelist.is_some().then_some("deploy_whitelist");
+    black.into_iter().chain(white).map(Source::System)
 }

@@ -22,15 +22,21 @@ fn movable<T>(work: impl Future<Output = T> + Send) -> impl Future<Output = T> +
     work
 }
 
+/// The system configuration and soa-configs of a host, as they are now.
+fn known(scene: &Scene) -> (Settings, Documents) {
+    let etc = scene.place.path().join("etc");
+    let settings = Settings::read(&paasta::load(&etc).unwrap().unwrap(), &etc).unwrap();
+    let mut documents = Documents::new(scene.place.path().join("soa"));
+    documents.refresh().unwrap();
+    (settings, documents)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_look_at_soa_configs_is_brought_to_chronos_and_what_is_gone_from_it_leaves() {
     let scene = Scene::new().await;
     scene.service("batch", &json!({"a": hourly(), "b": after(&["batch.a"]), "bad": {"schedule": "R//PT1H", "cmd": "x"}}));
-    let etc = scene.place.path().join("etc");
-    let settings = Settings::read(&paasta::load(&etc).unwrap().unwrap(), &etc).unwrap();
+    let (settings, documents) = known(&scene);
     let chronos = Chronos::new(settings.chronos.as_ref().unwrap());
-    let mut documents = Documents::new(scene.place.path().join("soa"));
-    documents.refresh().unwrap();
     let cluster = settings.cluster().unwrap();
     let soa = |documents| Soa { documents, settings: &settings, cluster };
     let pass = |soa, is_dry| Pass { soa, chronos: &chronos, team: Some("infra"), is_dry };
@@ -54,8 +60,7 @@ async fn one_look_at_soa_configs_is_brought_to_chronos_and_what_is_gone_from_it_
     scene.sensu.told(3).await;
 
     scene.service("batch", &json!({"a": hourly()}));
-    let mut documents = Documents::new(scene.place.path().join("soa"));
-    documents.refresh().unwrap();
+    let (_, documents) = known(&scene);
     let allowed = |most| Allowed { rules: Rules::Safe, most };
     let clean = async |most, is_dry| {
         movable(pass(soa(&documents), is_dry).clean_up(allowed(most), Timestamp::now())).await
@@ -86,11 +91,8 @@ async fn a_round_says_of_a_new_job_that_it_is_there_and_of_an_old_one_how_it_run
     }
     scene.service("batch", &json!({"old": hourly(), "new": hourly()}));
     scene.calls();
-    let etc = scene.place.path().join("etc");
-    let settings = Settings::read(&paasta::load(&etc).unwrap().unwrap(), &etc).unwrap();
+    let (settings, documents) = known(&scene);
     let chronos = Chronos::new(settings.chronos.as_ref().unwrap());
-    let mut documents = Documents::new(scene.place.path().join("soa"));
-    documents.refresh().unwrap();
     let cluster = settings.cluster().unwrap();
     let soa = Soa { documents: &documents, settings: &settings, cluster };
     let pass = Pass { soa, chronos: &chronos, team: None, is_dry: false };

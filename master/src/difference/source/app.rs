@@ -6,7 +6,7 @@ use soa_configs::{
     yaml::Node,
 };
 
-use super::Files;
+use super::{Files, lists};
 use crate::{deploy::wanted::Wanted, difference::Source};
 
 /// Everything that makes an app.
@@ -20,7 +20,6 @@ impl OfApp<'_> {
     /// What a field is made of, see [`Field::path`](crate::difference::Field::path).
     pub(in crate::difference) fn of(&self, path: &str) -> Vec<Source> {
         let (top, rest) = path.split_once(['.', '[']).unwrap_or((path, ""));
-        let of_settings = self.settings;
         match top {
             "instances" => self.instances(),
             "backoffSeconds" => self.own.keys(&[self.count_key()]),
@@ -29,12 +28,12 @@ impl OfApp<'_> {
             "maxLaunchDelaySeconds" => self.own.keys(&["max_launch_delay_seconds"]),
             "acceptedResourceRoles" => self.own.keys(&["accepted_resource_roles"]),
             "portDefinitions" | "requirePorts" => self.own.keys(&["host_port", "net"]),
-            "uris" => self.own.dockercfg(of_settings),
+            "uris" => self.own.dockercfg(self.settings),
             "env" => self.own.env(rest),
             "constraints" => self.constraints(),
             "healthChecks" => {
                 let mut from = self.health(rest.rsplit('.').next().unwrap_or_default());
-                let asks_mesos = of_settings.use_mesos_healthchecks && rest.ends_with("protocol");
+                let asks_mesos = self.settings.use_mesos_healthchecks && rest.ends_with("protocol");
                 from.extend(asks_mesos.then_some(Source::System("use_mesos_healthchecks")));
                 from
             }
@@ -69,20 +68,14 @@ impl OfApp<'_> {
             return vec![own];
         }
         let settings = self.settings;
-        let own = ["extra_constraints", "deploy_blacklist", "deploy_whitelist", "pool"];
-        let mut from: Vec<_> = own.iter().filter_map(|key| self.own.written(&[key])).collect();
+        let mut from: Vec<_> = self.own.placed().collect();
         if settings.expected_slave_attributes.is_some() {
             from.push(Source::System("expected_slave_attributes"));
             from.extend(self.of_namespace("discover"));
         }
         let is_unique = settings.auto_hostname_unique_size >= 0;
-        for (is_set, key) in [
-            (!settings.deploy_blacklist.is_empty(), "deploy_blacklist"),
-            (settings.deploy_whitelist.is_some(), "deploy_whitelist"),
-            (is_unique, "auto_hostname_unique_size"),
-        ] {
-            from.extend(is_set.then_some(Source::System(key)));
-        }
+        from.extend(lists(settings));
+        from.extend(is_unique.then_some(Source::System("auto_hostname_unique_size")));
         from.extend(is_unique.then(|| self.own.written(&[self.count_key()])).flatten());
         if from.is_empty() { vec![Source::Default("constraints".to_owned())] } else { from }
     }

@@ -5,7 +5,7 @@ use soa_configs::{
     paasta::Settings,
 };
 
-use super::Files;
+use super::{Files, lists};
 use crate::difference::Source;
 
 /// Everything that makes a job.
@@ -60,14 +60,7 @@ impl OfJob<'_> {
         if let Some(constraints) = own.said("constraints") {
             return vec![constraints];
         }
-        let keys = ["extra_constraints", "deploy_blacklist", "deploy_whitelist", "pool"];
-        let mut from: Vec<_> = keys.iter().filter_map(|key| own.written(&[key])).collect();
-        for (is_set, key) in [
-            (!self.settings.deploy_blacklist.is_empty(), "deploy_blacklist"),
-            (self.settings.deploy_whitelist.is_some(), "deploy_whitelist"),
-        ] {
-            from.extend(is_set.then_some(Source::System(key)));
-        }
+        let from: Vec<_> = own.placed().chain(lists(self.settings)).collect();
         if from.is_empty() { vec![Source::Default("constraints".to_owned())] } else { from }
     }
 
